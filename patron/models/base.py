@@ -1,0 +1,159 @@
+"""What every model is: a typed config, data files on disk, and one prediction method of its own.
+
+Fitting may import any library, inside `fit`. Predicting uses numpy, scipy, LightGBM and ONNX Runtime only.
+"""
+
+from __future__ import annotations
+
+import importlib
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from patron.artifacts import Manifest, verified
+from patron.errors import ArtifactError, ConfigurationError
+
+FeatureRows = Mapping[str, NDArray[Any]]
+"""Feature name (without its view) -> one value a customer; missing numbers are NaN. All of one length."""
+
+DAY = 86_400
+
+
+class Config(BaseModel):
+    """Base of model configs: unknown keys are refused, so that a typo in a TOML file is found."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Model(ABC):
+    """A model family is one file: its config, `fit`, its one prediction method, `save`, `load`."""
+
+    Config: ClassVar[type[Config]] = Config
+
+    @abstractmethod
+    def save(self, folder: Path) -> None:
+        """Write data files (npz, LightGBM text, ONNX, JSON) into an existing, empty folder."""
+
+    @classmethod
+    @abstractmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what `save` wrote. Call `open_model` instead where the files are not yet verified."""
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why an answer is what it is: a code for machines, words for people."""
+
+    code: str
+    text: str
+    product_id: str | None = None
+
+
+@dataclass(frozen=True)
+class CustomerHistory:
+    """What one customer bought before `as_of`: distinct products, the most recently bought last.
+
+    Arrays have one entry a product; times are epoch seconds.
+    """
+
+    product_ids: NDArray[np.str_]
+    times_bought: NDArray[np.int64]
+    first_bought_at: NDArray[np.int64]
+    last_bought_at: NDArray[np.int64]
+    as_of: int
+    region: str | None = None
+
+    @classmethod
+    def empty(cls, as_of: int, region: str | None = None) -> CustomerHistory:
+        none = np.zeros(0, dtype=np.int64)
+        return cls(np.zeros(0, dtype="U1"), none, none, none, as_of, region)
+
+    def __len__(self) -> int:
+        return len(self.product_ids)
+
+
+@dataclass(frozen=True)
+class Interactions:
+    """The purchases that a recommender is fitted on: one entry an order line, oldest first.
+
+    `customer`, `order` and `product` are codes 0..n-1; `product_ids[code]` names a product. `at` is epoch
+    seconds, all before `as_of`. Lines of guests carry customer -1.
+    """
+
+    customer: NDArray[np.int64]
+    order: NDArray[np.int64]
+    product: NDArray[np.int64]
+    at: NDArray[np.int64]
+    product_ids: NDArray[np.str_]
+    as_of: int
+
+
+class Recommender(Model):
+    """A candidate source: a score for every product of the catalogue that it was fitted on."""
+
+    product_ids: NDArray[np.str_]
+
+    @abstractmethod
+    def scores(self, history: CustomerHistory) -> NDArray[np.float32]:
+        """Higher is better, 0 is 'nothing to say'; shape (n_products,), order of `product_ids`."""
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    product_id: str
+    score: float
+    source: str
+    reasons: list[Reason] = field(default_factory=list)
+
+
+def model_class(path: str) -> type[Model]:
+    """The class behind `patron.models.<module>:<Class>`; nothing outside `patron.models` is imported.
+
+    Raises ArtifactError for any other path.
+    """
+    module, _, name = path.partition(":")
+    if not module.startswith("patron.models.") or not name.isidentifier():
+        raise ArtifactError(f"'{path}' is not a model class. Expected: patron.models.<module>:<Class>")
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError):
+        raise ArtifactError(f"This version of Patron has no model class '{path}'.") from None
+    if not (isinstance(found, type) and issubclass(found, Model)):
+        raise ArtifactError(f"'{path}' is not a model class.")
+    return found
+
+
+def class_path(model: Model) -> str:
+    return f"{type(model).__module__}:{type(model).__name__}"
+
+
+def open_model(folder: Path, manifest_hash: str | None = None) -> tuple[Model, Manifest]:
+    """Verify a sealed artifact, then load it. Raises ArtifactError before anything is parsed."""
+    manifest = verified(folder, manifest_hash)
+    return model_class(manifest.model).load(folder), manifest
+
+
+def configured(path: Path, **overrides: Any) -> tuple[type[Model], Config]:
+    """The model class and config that `configs/models/<name>.toml` names.
+
+    The file holds `class = "patron.models.als:ALS"` and the config's fields. Raises ConfigurationError.
+    """
+    import tomllib
+
+    if not path.is_file():
+        known = ", ".join(sorted(each.stem for each in path.parent.glob("*.toml")))
+        raise ConfigurationError(f"No model config {path}. There are: {known}")
+    try:
+        fields = {**tomllib.loads(path.read_text(encoding="utf-8")), **overrides}
+        found = model_class(fields.pop("class"))
+        return found, found.Config(**fields)
+    except KeyError:
+        raise ConfigurationError(f'{path} names no class. Add: class = "patron.models.<module>:<Class>"') from None
+    except (tomllib.TOMLDecodeError, ArtifactError, ValidationError) as error:
+        raise ConfigurationError(f"{path}: {error}") from None

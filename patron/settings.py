@@ -1,0 +1,132 @@
+"""Settings: environment over file over default, typed, frozen, all mistakes reported together."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from patron.errors import ConfigurationError
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+
+class Settings(BaseSettings):
+    """What one deployment may choose. Every key stands, commented, in `configs/local.toml`."""
+
+    model_config = SettingsConfigDict(env_prefix="PATRON_", extra="forbid", frozen=True)
+
+    home: Path = Path("var")
+    """Where everything that Patron writes lives, MLflow's store apart."""
+    mlruns: Path = Path("mlruns")
+    """MLflow's store: `mlflow.db` and `artifacts/`."""
+    configs: Path = PROJECT / "configs"
+    """Where `imports/` and `models/` are found."""
+    clock: Literal["wall", "data"] = "wall"
+    """What 'now' is: the real time, or the moment of the last features (for historical data)."""
+    seed: int = 20170101
+    """Seed of every fit, split and bootstrap."""
+    threads: int = Field(default=2, ge=1, le=256)
+    """Threads that fitting and feature queries may use. Serving uses one a worker."""
+    memory_limit: str = Field(default="4GB", pattern=r"^\d+(\.\d+)?\s?(MB|GB|TB)$")
+    """What DuckDB may hold in memory before it spills to disk."""
+    cutoff_step_days: int = Field(default=14, ge=1)
+    """Distance between the moments at which features are computed."""
+    max_cutoffs: int = Field(default=26, ge=1)
+    """How many of those moments, counted back from the last order, at most."""
+    churn_horizon_days: int | None = Field(default=None, ge=1)
+    """No order within so many days is churn. Unset: from the shop's own inter-purchase times."""
+    value_horizon_days: int = Field(default=90, ge=1)
+    """The horizon that lifetime value is trained and judged on."""
+    test_window_days: int = Field(default=28, ge=1)
+    """The last window, on which recommendations are judged."""
+    host: str = "127.0.0.1"
+    """Address that the service listens on."""
+    port: int = Field(default=3000, ge=1, le=65535)
+    """Port that the service listens on."""
+    workers: int = Field(default=1, ge=1, le=64)
+    """Processes that answer."""
+    request_timeout_seconds: float = Field(default=2.0, gt=0)
+    """After this long a request is answered with 503."""
+    max_body_bytes: int = Field(default=262_144, ge=1024)
+    """A larger request is refused with 413."""
+    cors_origins: list[str] = Field(default_factory=list)
+    """Web origins whose pages may call the service from a browser."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least severe message that is logged."""
+
+    @property
+    def lake(self) -> Path:
+        return self.home / "lake"
+
+    @property
+    def features(self) -> Path:
+        return self.home / "features"
+
+    @property
+    def online(self) -> Path:
+        return self.home / "online"
+
+    @property
+    def events(self) -> Path:
+        return self.home / "events"
+
+    @property
+    def models(self) -> Path:
+        return self.home / "models"
+
+    @property
+    def reports(self) -> Path:
+        return self.home / "reports"
+
+    @property
+    def tracking_uri(self) -> str:
+        return f"sqlite:///{self.mlruns}/mlflow.db"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, config_file())
+
+
+def config_file() -> Path:
+    """The settings file: `PATRON_CONFIG`, or `configs/local.toml` of the project.
+
+    Raises ConfigurationError when PATRON_CONFIG names no file.
+    """
+    named = os.environ.get("PATRON_CONFIG")
+    if named and not Path(named).is_file():
+        raise ConfigurationError(f"PATRON_CONFIG names {named}, which is not a file.")
+    return Path(named) if named else PROJECT / "configs" / "local.toml"
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Settings as this process should use them; `overrides` win over everything (options, tests).
+
+    Raises ConfigurationError that lists every mistake at once.
+    """
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        lines = [
+            f"  {'.'.join(str(part) for part in each['loc'])}: {each['msg']} (found {each['input']!r})"
+            for each in error.errors()
+        ]
+        where = f"{config_file()} or PATRON_... variables"
+        raise ConfigurationError("\n".join([f"Settings are wrong in {where}:", *lines])) from None
+    except ValueError as error:  # tomllib.TOMLDecodeError among them
+        raise ConfigurationError(f"{config_file()} cannot be read: {error}") from None
