@@ -57,22 +57,22 @@ class Reason:
 
 @dataclass(frozen=True)
 class CustomerHistory:
-    """What one customer bought before `as_of`: distinct products, the most recently bought last.
+    """What one customer bought: distinct products, the most recently bought last.
 
-    Arrays have one entry a product; times are epoch seconds.
+    Arrays have one entry a product. `times_bought` counts orders, `days_since` is the age of the last of
+    them, `interval_days` the mean time between them (NaN where bought once).
     """
 
     product_ids: NDArray[np.str_]
     times_bought: NDArray[np.int64]
-    first_bought_at: NDArray[np.int64]
-    last_bought_at: NDArray[np.int64]
-    as_of: int
+    days_since: NDArray[np.float64]
+    interval_days: NDArray[np.float64]
     region: str | None = None
 
     @classmethod
-    def empty(cls, as_of: int, region: str | None = None) -> CustomerHistory:
-        none = np.zeros(0, dtype=np.int64)
-        return cls(np.zeros(0, dtype="U1"), none, none, none, as_of, region)
+    def empty(cls, region: str | None = None) -> CustomerHistory:
+        nothing = np.zeros(0)
+        return cls(np.zeros(0, dtype="U1"), nothing.astype(np.int64), nothing, nothing, region)
 
     def __len__(self) -> int:
         return len(self.product_ids)
