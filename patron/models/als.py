@@ -1,0 +1,157 @@
+"""Matrix factorisation of implicit feedback by alternating least squares.
+
+Source: Hu, Koren & Volinsky 2008, equations 4 and 5. Fitted by `implicit`; only the products' factors are
+kept, and a customer is solved for from the history at hand, so an artifact knows no customers.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from patron.models.base import Config, CustomerHistory, Interactions, Recommender
+from patron.models.products import ProductIndex, read_arrays, read_config, write_arrays
+
+
+class ALSConfig(Config):
+    factors: int = 64
+    """Length of a product's vector."""
+    regularization: float = 0.05
+    """Ridge penalty on the vectors."""
+    alpha: float = 1.0
+    """Weight of a purchase against the absence of one."""
+    iterations: int = 15
+    """Passes over customers and products."""
+    confidence: Literal["log", "bm25", "one"] = "log"
+    """What times bought turn into: 1 + their logarithm, BM25 weights, or 1."""
+
+
+BM25_K1 = 1.2
+BM25_B = 0.75
+
+
+class ALS(Recommender):
+    Config = ALSConfig
+
+    def __init__(self, config: ALSConfig | None = None) -> None:
+        self.config = config or ALSConfig()
+        self.product_ids: NDArray[np.str_] = np.zeros(0, dtype="U1")
+        self.item_factors: NDArray[np.float32] = np.zeros((0, self.config.factors), dtype=np.float32)
+        self.item_weights: NDArray[np.float32] = np.zeros(0, dtype=np.float32)
+        self.mean_length = 1.0
+
+    @cached_property
+    def index(self) -> ProductIndex:
+        return ProductIndex(self.product_ids)
+
+    @cached_property
+    def _gram(self) -> NDArray[np.float64]:
+        factors = self.item_factors.astype(np.float64)
+        return factors.T @ factors + self.config.regularization * np.eye(factors.shape[1])
+
+    def fit(self, interactions: Interactions, *, seed: int = 0, threads: int = 1) -> None:
+        """Factorise orders by customer and product. Same seed, same factors; guests' lines are left out."""
+        from threadpoolctl import threadpool_limits
+
+        self.product_ids = interactions.product_ids
+        for cached in ("index", "_gram"):
+            self.__dict__.pop(cached, None)
+        counts = _order_counts(interactions)
+        self._learn_weights(counts)
+        if counts.nnz == 0:
+            self.item_factors = np.zeros((counts.shape[1], self.config.factors), dtype=np.float32)
+            return
+        # implicit threads over rows itself; a BLAS that threads as well makes it many times slower.
+        with threadpool_limits(1, user_api="blas"):
+            self.item_factors = self._factorise(self._confidences(counts), seed, threads)
+
+    def _factorise(self, confidences: sparse.csr_matrix, seed: int, threads: int) -> NDArray[np.float32]:
+        from implicit.cpu.als import AlternatingLeastSquares
+
+        solver = AlternatingLeastSquares(
+            factors=self.config.factors,
+            regularization=self.config.regularization,
+            alpha=1.0,
+            iterations=self.config.iterations,
+            random_state=seed,
+            num_threads=threads,
+        )
+        solver.fit(confidences, show_progress=False)
+        return np.asarray(solver.item_factors, dtype=np.float32)
+
+    def _learn_weights(self, counts: sparse.csr_matrix) -> None:
+        """Inverse document frequency and mean length, which BM25 needs and fold-in has to repeat."""
+        customers = counts.shape[0]
+        buyers = np.bincount(counts.indices, minlength=counts.shape[1])
+        bm25 = self.config.confidence == "bm25"
+        rarity = np.log1p(customers / (buyers + 1.0)) if bm25 else np.ones(len(buyers))
+        self.item_weights = rarity.astype(np.float32)
+        self.mean_length = float(counts.sum() / max(customers, 1)) or 1.0
+
+    def _confidences(self, counts: sparse.csr_matrix) -> sparse.csr_matrix:
+        lengths = np.repeat(np.asarray(counts.sum(axis=1)).ravel(), np.diff(counts.indptr))
+        data = self._confidence(counts.data, counts.indices, lengths).astype(np.float32)
+        return sparse.csr_matrix((data, counts.indices, counts.indptr), shape=counts.shape)
+
+    def _confidence(
+        self, times: NDArray[np.float64], positions: NDArray[np.int64], lengths: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Weight of each purchase; the same at fitting and when a customer is folded in."""
+        if self.config.confidence == "one":
+            return np.full(len(times), self.config.alpha)
+        if self.config.confidence == "log":
+            return self.config.alpha * (1 + np.log(times))
+        penalty = BM25_K1 * (1 - BM25_B + BM25_B * lengths / self.mean_length)
+        return self.config.alpha * self.item_weights[positions] * times * (BM25_K1 + 1) / (times + penalty)
+
+    def customer_factors(self, history: CustomerHistory) -> NDArray[np.float32]:
+        """The vector that ALS gives a customer with this history, shape (factors,); zeros without one."""
+        positions = self.index.positions(history.product_ids)
+        known = positions >= 0
+        positions, times = positions[known], np.maximum(history.times_bought[known], 1).astype(np.float64)
+        if len(positions) == 0:
+            return np.zeros(self.item_factors.shape[1], dtype=np.float32)
+        confidence = self._confidence(times, positions, np.full(len(times), times.sum()))
+        bought = self.item_factors[positions].astype(np.float64)
+        left = self._gram + (bought.T * (confidence - 1)) @ bought
+        return np.linalg.solve(left, bought.T @ confidence).astype(np.float32)
+
+    def scores(self, history: CustomerHistory) -> NDArray[np.float32]:
+        """Predicted preference: about 1 for what the customer surely likes, about 0 for what not."""
+        return self.item_factors @ self.customer_factors(history)
+
+    def save(self, folder: Path) -> None:
+        write_arrays(
+            folder,
+            self.config,
+            product_ids=self.product_ids,
+            item_factors=self.item_factors,
+            item_weights=self.item_weights,
+            mean_length=np.asarray(self.mean_length),
+        )
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        model = cls(read_config(folder, ALSConfig))
+        stored = read_arrays(folder)
+        model.product_ids, model.item_factors = stored["product_ids"], stored["item_factors"]
+        model.item_weights, model.mean_length = stored["item_weights"], float(stored["mean_length"])
+        return model
+
+
+def _order_counts(interactions: Interactions) -> sparse.csr_matrix:
+    """Customer x product: in how many orders; a product twice in one order counts once."""
+    known = interactions.customer >= 0
+    lines = np.stack(
+        [each[known] for each in (interactions.customer, interactions.product, interactions.order)]
+    )
+    customer, product, _ = np.unique(lines, axis=1)
+    shape = (int(customer.max(initial=-1)) + 1, len(interactions.product_ids))
+    counts = sparse.csr_matrix((np.ones(len(customer)), (customer, product)), shape=shape)
+    counts.sum_duplicates()
+    return counts

@@ -1,0 +1,75 @@
+"""Naming products by position, ranking them, and keeping arrays on disk: what every recommender needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from patron.errors import ArtifactError
+from patron.models.base import Config
+
+
+C = TypeVar("C", bound=Config)
+
+
+class ProductIndex:
+    """Product id -> position in the catalogue order."""
+
+    def __init__(self, product_ids: NDArray[np.str_]) -> None:
+        self.product_ids = product_ids
+        self._positions = {name: position for position, name in enumerate(product_ids.tolist())}
+
+    def __len__(self) -> int:
+        return len(self.product_ids)
+
+    def position(self, product_id: str) -> int | None:
+        return self._positions.get(product_id)
+
+    def positions(self, product_ids: Iterable[str]) -> NDArray[np.int64]:
+        """One position an id, -1 where the id is unknown."""
+        ids = product_ids.tolist() if isinstance(product_ids, np.ndarray) else product_ids
+        get = self._positions.get
+        return np.asarray([get(each, -1) for each in ids], dtype=np.int64)
+
+
+def top(
+    scores: NDArray[np.float32], limit: int, allowed: NDArray[np.bool_] | None = None
+) -> NDArray[np.int64]:
+    """Positions of the `limit` highest scores above 0, best first; ties stand in product order.
+
+    scores: shape (n,). allowed: shape (n,), applied before the cut, so that `limit` is met when it can be.
+    """
+    eligible = scores > 0 if allowed is None else (scores > 0) & allowed
+    found = np.flatnonzero(eligible)
+    if limit <= 0:
+        return found[:0]
+    values = scores[found]
+    if len(found) > limit:
+        edge = np.partition(values, len(values) - limit)[len(values) - limit]
+        above, level = np.flatnonzero(values > edge), np.flatnonzero(values == edge)
+        chosen = np.sort(np.concatenate([above, level[: limit - len(above)]]))
+        found, values = found[chosen], values[chosen]
+    return found[np.argsort(-values, kind="stable")]
+
+
+def write_arrays(folder: Path, config: Config, **arrays: NDArray[Any]) -> None:
+    """Write `arrays.npz` (numbers and fixed-width strings; never objects) and `config.json`."""
+    for name, array in arrays.items():
+        if array.dtype.hasobject:
+            raise ArtifactError(f"Array '{name}' holds objects; artifacts hold numbers and strings only.")
+    np.savez(folder / "arrays.npz", allow_pickle=False, **arrays)
+    (folder / "config.json").write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+
+def read_arrays(folder: Path) -> dict[str, NDArray[Any]]:
+    """What `write_arrays` wrote."""
+    with np.load(folder / "arrays.npz", allow_pickle=False) as stored:
+        return {name: stored[name] for name in stored.files}
+
+
+def read_config(folder: Path, config: type[C]) -> C:
+    return config.model_validate_json((folder / "config.json").read_bytes())
