@@ -1,0 +1,149 @@
+"""Why a customer model said what it said, in the words of whoever runs the shop's CRM.
+
+| code | what it tells | inputs behind it |
+| --- | --- | --- |
+| recency | how long ago the last order was, beside the usual gap | recency_*, overdue |
+| rhythm | how regular the orders are | mean_gap_days, sd_gap_days, last_gap_days, ... |
+| frequency | how many orders there were | orders_*, purchase_days, orders_a_month, expected_orders |
+| trend | the last months beside the time before | order_trend, spend_trend |
+| spend | how much was bought | spend_*, units_90d, mean_order_value, repeat_spend_mean |
+| tenure | how long the customer is known | tenure_days |
+| variety | how many products and categories | distinct_products, distinct_categories_365d |
+| returns | how much came back | returned_365d, return_share |
+| discounts | how much was bought at a discount | discount_share, discount_share_90d |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from patron.models.activity import Numbers, column, size
+from patron.models.base import FeatureRows, Reason
+
+CODES = {
+    **dict.fromkeys(("recency_days", "recency_to_gap", "recency_share", "overdue"), "recency"),
+    **dict.fromkeys(("mean_gap_days", "sd_gap_days", "last_gap_days", "last_gap_to_gap"), "rhythm"),
+    **dict.fromkeys(("orders_30d", "orders_90d", "orders_365d", "orders_total"), "frequency"),
+    **dict.fromkeys(("purchase_days", "orders_a_month", "expected_orders"), "frequency"),
+    **dict.fromkeys(("order_trend", "spend_trend"), "trend"),
+    **dict.fromkeys(("units_90d", "spend_30d", "spend_90d", "spend_365d", "spend_total"), "spend"),
+    **dict.fromkeys(("mean_order_value", "repeat_spend_mean", "expected_spend"), "spend"),
+    "tenure_days": "tenure",
+    **dict.fromkeys(("distinct_products", "distinct_categories_365d"), "variety"),
+    **dict.fromkeys(("returned_365d", "return_share"), "returns"),
+    **dict.fromkeys(("discount_share", "discount_share_90d"), "discounts"),
+}
+"""Input -> the code under which it is told."""
+
+Facts = Mapping[str, float]
+
+
+def reasons(
+    rows: FeatureRows, names: Sequence[str], contributions: Numbers, falling: NDArray[np.bool_], limit: int
+) -> list[list[Reason]]:
+    """For each customer the codes that push hardest, at most `limit`.
+
+    contributions: shape (customers, names). Where `falling`, those that push down come first, else those
+    that push up; what pushes the other way is not told.
+    """
+    codes = list(dict.fromkeys(CODES[name] for name in names))
+    member = np.array([[CODES[name] == code for code in codes] for name in names], dtype=np.float64)
+    push = np.where(falling[:, None], -1.0, 1.0) * (contributions @ member.reshape(len(names), len(codes)))
+    columns = {name: column(rows, name) for name in READ}
+    return [
+        [
+            Reason(codes[code], WORDS[codes[code]]({name: float(columns[name][row]) for name in READ}))
+            for code in np.argsort(-push[row], kind="stable")[:limit]
+            if push[row, code] > 0
+        ]
+        for row in range(size(rows))
+    ]
+
+
+def count(number: float, one: str, many: str | None = None) -> str:
+    """'1 order', '3 orders'; a missing number counts as 0."""
+    whole = 0 if np.isnan(number) else round(number)
+    return f"{whole:,} {one if whole == 1 else many or one + 's'}"
+
+
+def money(number: float) -> str:
+    return f"{0 if np.isnan(number) else number:,.0f}"
+
+
+def share(number: float) -> str:
+    return f"{0 if np.isnan(number) else number:.0%}"
+
+
+def recency(facts: Facts) -> str:
+    if np.isnan(facts["recency_days"]):
+        return "no order yet"
+    last = f"last order {count(facts['recency_days'], 'day')} ago"
+    gap = facts["mean_gap_days"]
+    return f"{last}, no second one so far" if np.isnan(gap) else f"{last}, usually every {max(1, round(gap))}"
+
+
+def rhythm(facts: Facts) -> str:
+    if np.isnan(facts["mean_gap_days"]):
+        return "bought on one day only"
+    return (
+        f"orders every {count(facts['mean_gap_days'], 'day')} on average, "
+        f"the last one after {count(facts['last_gap_days'], 'day')}"
+    )
+
+
+def frequency(facts: Facts) -> str:
+    year, quarter = count(facts["orders_365d"], "order"), count(facts["orders_90d"], "order")
+    return f"{year} in the last year, {quarter} in 90 days"
+
+
+def trend(facts: Facts) -> str:
+    return (
+        f"{count(facts['orders_30d'], 'order')} in the last 30 days, "
+        f"{count(facts['orders_90d'] - facts['orders_30d'], 'order')} in the 60 days before"
+    )
+
+
+def spend(facts: Facts) -> str:
+    return (
+        f"spent {money(facts['spend_365d'])} in the last year, {money(facts['spend_90d'])} of it in 90 days"
+    )
+
+
+def tenure(facts: Facts) -> str:
+    return f"first order {count(facts['tenure_days'], 'day')} ago"
+
+
+def variety(facts: Facts) -> str:
+    return f"bought {count(facts['distinct_products'], 'different product')}"
+
+
+def returns(facts: Facts) -> str:
+    returned = facts["return_share"]
+    return f"returned {share(returned)} of what was bought" if returned > 0 else "returned nothing"
+
+
+def discounts(facts: Facts) -> str:
+    off = facts["discount_share"]
+    return f"bought at {share(off)} off on average" if off > 0 else "never bought at a discount"
+
+
+WORDS: dict[str, Callable[[Facts], str]] = {
+    "recency": recency,
+    "rhythm": rhythm,
+    "frequency": frequency,
+    "trend": trend,
+    "spend": spend,
+    "tenure": tenure,
+    "variety": variety,
+    "returns": returns,
+    "discounts": discounts,
+}
+
+READ = (
+    *("recency_days", "mean_gap_days", "last_gap_days", "orders_30d", "orders_90d", "orders_365d"),
+    *("spend_90d", "spend_365d", "tenure_days", "distinct_products", "return_share", "discount_share"),
+)
+"""The features that the words quote."""
