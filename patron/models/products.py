@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from patron.errors import ArtifactError
 from patron.models.base import Config
 
-
 C = TypeVar("C", bound=Config)
 
 

@@ -1,0 +1,403 @@
+"""The recommender: candidates of every source, normalised, weighted and explained."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
+from typing import Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from patron.errors import DataError
+from patron.models import explanations
+from patron.models.als import ALS, ALSConfig
+from patron.models.base import Config, CustomerHistory, Interactions, Reason, Recommendation, Recommender
+from patron.models.buy_again import BuyAgain, BuyAgainConfig
+from patron.models.catalogue import Catalogue
+from patron.models.item_item import ItemItem, ItemItemConfig
+from patron.models.popularity import Popularity, PopularityConfig
+from patron.models.products import read_config, top
+from patron.models.weights import Candidates, Panel, search
+
+Weights = dict[str, float]
+Mask = NDArray[np.bool_]
+
+SOURCES: dict[str, type[Recommender]] = {
+    "popularity": Popularity,
+    "item_item": ItemItem,
+    "als": ALS,
+    "buy_again": BuyAgain,
+    "together": ItemItem,
+}
+CONTEXT = "context_"
+"""`context_together` is `together` asked about the products of the page instead of the history."""
+CONTEXT_SOURCES = ("context_item_item", "context_together")
+MAX_REASONS = 2
+
+
+class BlendConfig(Config):
+    popularity: PopularityConfig = PopularityConfig()
+    item_item: ItemItemConfig = ItemItemConfig()
+    als: ALSConfig = ALSConfig()
+    buy_again: BuyAgainConfig = BuyAgainConfig()
+    together: ItemItemConfig = ItemItemConfig(basket="order")
+    candidates: int = 200
+    """Best products that each source may propose."""
+    normalise: Literal["max", "rank"] = "max"
+    """What makes sources comparable: score over the source's best score, or offset / (offset + rank)."""
+    rank_offset: float = 10.0
+    """The larger, the less the first ranks stand out; only for `rank`."""
+    home: Weights = {"buy_again": 0.6, "als": 0.2, "item_item": 0.1, "popularity": 0.1}
+    """Starting weights of every placement that is not named below; `fit_weights` replaces them."""
+    product: Weights = {"context_item_item": 0.5, "context_together": 0.3, "als": 0.1, "popularity": 0.1}
+    """Weights beside a product's page."""
+    cart: Weights = {"context_together": 0.6, "context_item_item": 0.2, "als": 0.1, "popularity": 0.1}
+    """Weights beside a basket."""
+    buy_again_placement: Weights = {"buy_again": 1.0}
+    """Weights of the placement that shows only what the customer bought before."""
+
+
+class Blend(Recommender):
+    """Holds the catalogue and one fitted model a source. Answers are deterministic."""
+
+    Config = BlendConfig
+
+    def __init__(self, config: BlendConfig | None = None) -> None:
+        self.config = config or BlendConfig()
+        self.sources: dict[str, Recommender] = {
+            name: kind(getattr(self.config, name))  # type: ignore[call-arg]
+            for name, kind in SOURCES.items()
+        }
+        self.weights: dict[str, Weights] = {
+            "home": dict(self.config.home),
+            "product": dict(self.config.product),
+            "cart": dict(self.config.cart),
+            "buy_again": dict(self.config.buy_again_placement),
+        }
+        self.catalogue = Catalogue.of(np.zeros(0, dtype="U1"))
+
+    @property
+    def product_ids(self) -> NDArray[np.str_]:  # type: ignore[override]
+        return self.catalogue.product_ids
+
+    @property
+    def source_names(self) -> list[str]:
+        return list(self.sources)
+
+    @property
+    def popularity(self) -> Popularity:
+        return self.sources["popularity"]  # type: ignore[return-value]
+
+    def fit(
+        self,
+        interactions: Interactions,
+        catalogue: Catalogue | None = None,
+        *,
+        seed: int = 0,
+        threads: int = 1,
+    ) -> None:
+        """Fit every source. Products of the catalogue without purchases need a code in `interactions` to count.
+
+        catalogue: facts in any order; brought to the order of `interactions.product_ids`.
+        """
+        known = catalogue or Catalogue.of(interactions.product_ids)
+        self.catalogue = known.aligned(interactions.product_ids)
+        for source in self.sources.values():
+            source.fit(interactions, seed=seed, threads=threads)  # type: ignore[attr-defined]
+        self._share_index()
+
+    def _share_index(self) -> None:
+        """One dictionary of product ids for all sources."""
+        for source in self.sources.values():
+            source.__dict__["index"] = self.catalogue.index
+
+    def fit_weights(
+        self,
+        histories: Sequence[CustomerHistory],
+        relevant: Sequence[Iterable[int]],
+        *,
+        seed: int = 0,
+        placement: str = "home",
+        max_customers: int = 2000,
+    ) -> float:
+        """Choose the weights of a placement on customers of a window after the fit; returns their ndcg@10.
+
+        relevant: for each history the positions bought in that window; customers without any are left out,
+        and a sample drawn with `seed` stands for more than `max_customers`. Raises DataError if none is left.
+        """
+        bought = [np.unique(np.asarray(list(each), dtype=np.int64)) for each in relevant]
+        chosen = [row for row, each in enumerate(bought) if len(each)]
+        if not chosen:
+            raise DataError("No customer bought anything in the validation window. Use an earlier cutoff.")
+        if len(chosen) > max_customers:
+            chosen = np.random.default_rng(seed).choice(chosen, max_customers, replace=False).tolist()
+        found = [self._candidates(histories[row], self.catalogue.available, self.sources) for row in chosen]
+        panel = Panel.of(
+            [[each[name] for name in self.sources] for each in found], [bought[i] for i in chosen]
+        )
+        best, reached = search(panel, seed)
+        self.weights[placement] = {
+            name: round(float(weight), 6)
+            for name, weight in zip(self.sources, best, strict=True)
+            if weight > 0
+        }
+        return reached
+
+    def scores(self, history: CustomerHistory, placement: str = "home") -> NDArray[np.float32]:
+        """The blended score of every product; 0 for what no source proposed or what cannot be sold."""
+        mask = self._mask(history, None, (), placement, ())
+        return self._blended(self._weighted(history, mask, placement, ()))
+
+    def recommend(
+        self,
+        history: CustomerHistory,
+        limit: int,
+        allowed: Mask | None = None,
+        exclude: Collection[str] = (),
+        placement: str = "home",
+        explain: bool = True,
+        context_product_ids: Collection[str] = (),
+    ) -> list[Recommendation]:
+        """The best products for a customer, best first, each once.
+
+        allowed: mask of shape (n_products,), applied before the cut. Products that are invisible or out of
+        stock, in `exclude` or in `context_product_ids` (the page or the basket) never appear. Where the sources
+        have too little to say, popular products follow with score 0, except in the placement `buy_again`,
+        which holds only what the customer bought before.
+        """
+        mask = self._mask(history, allowed, exclude, placement, context_product_ids)
+        weighted = self._weighted(history, mask, placement, context_product_ids)
+        total = self._blended(weighted)
+        chosen = top(total, limit)
+        if placement != "buy_again":
+            chosen = np.concatenate([chosen, self._popular_beside(chosen, mask, limit - len(chosen))])
+        return self._answers(chosen, total, weighted, history, context_product_ids, explain)
+
+    def rank(
+        self, history: CustomerHistory, product_ids: Sequence[str], explain: bool = False
+    ) -> list[Recommendation]:
+        """The same products, each once, best first for this customer; unknown ones come last with score 0."""
+        positions = np.unique(self.catalogue.index.positions(product_ids))
+        mask = np.zeros(len(self.catalogue), dtype=np.bool_)
+        mask[positions[positions >= 0]] = True
+        weighted = self._weighted(history, mask, "home", (), limit=len(positions))
+        total = self._blended(weighted)
+        chosen = top(total, len(positions))
+        chosen = np.concatenate([chosen, self._popular_beside(chosen, mask, len(positions))])
+        ranked = self._answers(chosen, total, weighted, history, (), explain)
+        unknown = dict.fromkeys(each for each in product_ids if self.catalogue.position(each) is None)
+        return ranked + [Recommendation(each, 0.0, "unknown") for each in unknown]
+
+    def similar(
+        self,
+        product_id: str,
+        kind: Literal["similar", "bought_together"],
+        limit: int,
+        allowed: Mask | None = None,
+        exclude: Collection[str] = (),
+    ) -> list[Recommendation]:
+        """Neighbours of a product; popular products of its category, then of the shop, follow with score 0."""
+        name = "item_item" if kind == "similar" else "together"
+        mask = self._mask(CustomerHistory.empty(), allowed, exclude, "product", (product_id,))
+        positions, values = self.sources[name].neighbours_of(product_id)  # type: ignore[attr-defined]
+        kept = np.flatnonzero(mask[positions])[: max(limit, 0)]
+        reason = explanations.same_customers if kind == "similar" else explanations.with_product
+        found = [
+            Recommendation(
+                str(self.product_ids[positions[each]]),
+                float(values[each]),
+                name,
+                _present([reason(self.catalogue, product_id)]),
+            )
+            for each in kept
+        ]
+        rest = self._popular_beside(
+            positions[kept].astype(np.int64), mask, limit - len(kept), near=product_id
+        )
+        return found + [self._popular(position, 0.0, explain=True) for position in rest]
+
+    def popular(
+        self, limit: int, allowed: Mask | None = None, exclude: Collection[str] = ()
+    ) -> list[Recommendation]:
+        """Most popular products of the window; the score is the number of buyers."""
+        mask = self._mask(CustomerHistory.empty(), allowed, exclude, "home", ())
+        chosen = self._popular_beside(np.zeros(0, dtype=np.int64), mask, limit)
+        return [self._popular(each, float(self.popularity.buyers[each]), explain=True) for each in chosen]
+
+    def _mask(
+        self,
+        history: CustomerHistory,
+        allowed: Mask | None,
+        exclude: Collection[str],
+        placement: str,
+        context: Collection[str],
+    ) -> Mask:
+        mask = self.catalogue.available.copy() if allowed is None else self.catalogue.available & allowed
+        if placement == "buy_again":
+            own = np.zeros_like(mask)
+            bought = self.catalogue.index.positions(history.product_ids)
+            own[bought[bought >= 0]] = True
+            mask &= own
+        hidden = self.catalogue.index.positions([*exclude, *context])
+        mask[hidden[hidden >= 0]] = False
+        return mask
+
+    def _candidates(
+        self, history: CustomerHistory, mask: Mask, names: Iterable[str], limit: int | None = None
+    ) -> dict[str, Candidates]:
+        """Each source's best allowed products with scores made comparable, in (0, 1]."""
+        cut = self.config.candidates if limit is None else limit
+        found = {}
+        for name in names:
+            scores = self.sources[name].scores(history)
+            positions = top(scores, cut, mask)
+            found[name] = (positions, self._normalised(scores[positions]))
+        return found
+
+    def _normalised(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """values: best first, all above 0."""
+        if self.config.normalise == "max":
+            return values / values[0] if len(values) else values
+        offset = np.float32(self.config.rank_offset)
+        return offset / (offset + np.arange(len(values), dtype=np.float32))
+
+    def _weighted(
+        self,
+        history: CustomerHistory,
+        mask: Mask,
+        placement: str,
+        context: Collection[str],
+        limit: int | None = None,
+    ) -> dict[str, Candidates]:
+        """What each source with a weight adds to which products."""
+        weights = self.weights.get(placement, self.weights["home"])
+        own = [name for name in self.sources if weights.get(name, 0) > 0]
+        found = self._candidates(history, mask, own, limit)
+        asked = [name.removeprefix(CONTEXT) for name in CONTEXT_SOURCES if weights.get(name, 0) > 0]
+        if context and asked:
+            page = self._candidates(_as_history(context), mask, asked, limit)
+            found.update({CONTEXT + name: each for name, each in page.items()})
+        return {
+            name: (positions, values * np.float32(weights[name]))
+            for name, (positions, values) in found.items()
+        }
+
+    def _blended(self, weighted: dict[str, Candidates]) -> NDArray[np.float32]:
+        total = np.zeros(len(self.catalogue), dtype=np.float32)
+        for positions, values in weighted.values():
+            total[positions] += values
+        return total
+
+    def _popular_beside(
+        self, chosen: NDArray[np.int64], mask: Mask, limit: int, near: str | None = None
+    ) -> NDArray[np.int64]:
+        """The most popular allowed products that are not chosen yet; those of `near`'s category first."""
+        if limit <= 0:
+            return chosen[:0]
+        free = mask.copy()
+        free[chosen] = False
+        order = self.popularity.order[free[self.popularity.order]]
+        position = None if near is None else self.catalogue.position(near)
+        if position is not None and self.catalogue.categories[position]:
+            same = self.catalogue.categories[order] == self.catalogue.categories[position]
+            order = np.concatenate([order[same], order[~same]])
+        return order[:limit]
+
+    def _popular(self, position: int, score: float, explain: bool) -> Recommendation:
+        reasons = [explanations.popular(self.popularity, position)] if explain else []
+        return Recommendation(str(self.product_ids[position]), score, "popularity", reasons)
+
+    def _answers(
+        self,
+        chosen: NDArray[np.int64],
+        total: NDArray[np.float32],
+        weighted: dict[str, Candidates],
+        history: CustomerHistory,
+        context: Collection[str],
+        explain: bool,
+    ) -> list[Recommendation]:
+        shares = {name: _lookup(found, chosen) for name, found in weighted.items()}
+        order = [sorted(shares, key=lambda name: -shares[name][row]) for row in range(len(chosen))]
+        loud = [
+            [name for name in names[:MAX_REASONS] if shares[name][row] > 0] or ["popularity"]
+            for row, names in enumerate(order)
+        ]
+        reasons = self._reasons(chosen, loud, history, context) if explain else [[] for _ in loud]
+        return [
+            Recommendation(str(self.product_ids[position]), float(total[position]), names[0], why)
+            for position, names, why in zip(chosen, loud, reasons, strict=True)
+        ]
+
+    def _reasons(
+        self,
+        chosen: NDArray[np.int64],
+        loud: list[list[str]],
+        history: CustomerHistory,
+        context: Collection[str],
+    ) -> list[list[Reason]]:
+        """One reason a contributing source, the largest contribution first."""
+        told: list[dict[str, Reason | None]] = [{} for _ in loud]
+        for name in {each for names in loud for each in names}:
+            rows = [row for row, names in enumerate(loud) if name in names]
+            found = self._told_by(name, chosen[rows], history, context)
+            for row, reason in zip(rows, found, strict=True):
+                told[row][name] = reason
+        return [_present([told[row][name] for name in names]) for row, names in enumerate(loud)]
+
+    def _told_by(
+        self, name: str, positions: NDArray[np.int64], history: CustomerHistory, context: Collection[str]
+    ) -> list[Reason | None]:
+        if name == "popularity":
+            return [explanations.popular(self.popularity, each) for each in positions.tolist()]
+        if name == "als":
+            return [explanations.similar_taste() for _ in positions]
+        if name == "buy_again":
+            entries = {
+                position: entry
+                for entry, position in enumerate(self.catalogue.index.positions(history.product_ids).tolist())
+            }
+            return [explanations.repeat(history, entries[each]) for each in positions.tolist()]
+        given = _as_history(context) if name.startswith(CONTEXT) else history
+        strongest = self.sources[name.removeprefix(CONTEXT)].strongest_each(given, positions)  # type: ignore[attr-defined]
+        tell = {
+            "item_item": explanations.because_of,
+            "context_item_item": explanations.same_customers,
+        }.get(name, explanations.with_product)
+        return [tell(self.catalogue, each) for each in strongest]
+
+    def save(self, folder: Path) -> None:
+        self.catalogue.save(folder)
+        for name, source in self.sources.items():
+            (folder / name).mkdir()
+            source.save(folder / name)
+        (folder / "config.json").write_text(self.config.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        (folder / "weights.json").write_text(json.dumps(self.weights, indent=2) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        blend = cls(read_config(folder, BlendConfig))
+        blend.catalogue = Catalogue.load(folder)
+        blend.sources = {name: kind.load(folder / name) for name, kind in SOURCES.items()}
+        blend.weights = json.loads((folder / "weights.json").read_text(encoding="utf-8"))
+        blend._share_index()
+        return blend
+
+
+def _as_history(product_ids: Collection[str]) -> CustomerHistory:
+    """Products of a page or basket as if bought once, now."""
+    ids = np.asarray(list(dict.fromkeys(product_ids)))
+    size = len(ids)
+    return CustomerHistory(ids, np.ones(size, dtype=np.int64), np.zeros(size), np.full(size, np.nan))
+
+
+def _lookup(candidates: Candidates, chosen: NDArray[np.int64]) -> NDArray[np.float32]:
+    """What one source adds to each chosen position; 0 where it proposed it not."""
+    positions, values = candidates
+    known = dict(zip(positions.tolist(), values.tolist(), strict=True))
+    return np.asarray([known.get(each, 0.0) for each in chosen.tolist()], dtype=np.float32)
+
+
+def _present(reasons: Iterable[Reason | None]) -> list[Reason]:
+    return [each for each in reasons if each is not None]
