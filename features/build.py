@@ -1,0 +1,141 @@
+"""Computing snapshots: `features/<view>/cutoff=YYYY-MM-DD/part.parquet`, each built once from the same inputs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from features import cutoffs as moments
+from features.engine import connect
+from features.staging import Staged, stage
+from features.view import View
+from features.views import VIEWS
+from patron.errors import FeatureError
+from patron.files import publish_folder, publish_json
+from patron.lake.tables import Lake
+from patron.settings import Settings
+
+if TYPE_CHECKING:
+    from ibis.backends.duckdb import Backend
+
+TABLES = ("order_lines", "products", "customers")
+"""Lake tables that the views read."""
+
+
+def index_path(settings: Settings) -> Path:
+    return settings.features / "snapshots.json"
+
+
+def index(settings: Settings) -> dict[str, Any]:
+    """What is built: {"lake": hash, "views": {view: {cutoff: {"hash", "rows", "created"}}}}.
+
+    Raises FeatureError when nothing was built.
+    """
+    path = index_path(settings)
+    if not path.is_file():
+        raise FeatureError("No features were built. Build them: patron features build")
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
+def built_cutoffs(settings: Settings, view: str = "customer_activity") -> list[datetime]:
+    """The cutoffs that `view` has snapshots of, oldest first."""
+    return sorted(moments.parse(each) for each in index(settings)["views"].get(view, {}))
+
+
+def folder(settings: Settings, view: str, cutoff: datetime | str) -> Path:
+    day = cutoff if isinstance(cutoff, str) else f"{cutoff:%Y-%m-%d}"
+    return settings.features / view / f"cutoff={day}"
+
+
+def input_hash(lake: Lake, view: View) -> str:
+    return hashlib.sha256(f"{lake.hash(*TABLES)} {view.code_hash}".encode()).hexdigest()
+
+
+def build(
+    settings: Settings,
+    cutoffs: Iterable[datetime] | None = None,
+    views: Iterable[View] = VIEWS,
+    advance: Callable[[str, int], None] = lambda what, total: None,
+) -> dict[str, Any]:
+    """Build every (view, cutoff) that is not built from this lake yet; remove those of other lake contents.
+
+    `advance(what, total)` is told after each snapshot. Returns {"cutoffs", "built", "kept", "removed",
+    "rows"}. Raises LakeError without order lines, FeatureError for a cutoff before the first order.
+    """
+    lake = Lake(settings.lake)
+    engine = connect(settings)
+    try:
+        staged = stage(engine, lake, settings.home / "tmp" / "staged")
+        first, last = moments.span(staged)
+        asked = sorted(
+            cutoffs or moments.rolling(first, last, settings.cutoff_step_days, settings.max_cutoffs)
+        )
+        if asked[0] <= first:
+            raise FeatureError(f"No order is before the cutoff {asked[0]:%Y-%m-%d}; the first is of {first}.")
+        wanted = [(view, cutoff) for view in views for cutoff in (asked if view.historical else asked[-1:])]
+        found = json.loads(index_path(settings).read_text()) if index_path(settings).is_file() else {}
+        known = found.get("views", {})
+        outcome = {"built": 0, "kept": 0, "rows": 0}
+        for view, cutoff in wanted:
+            entry = known.get(view.name, {}).get(f"{cutoff:%Y-%m-%d}")
+            if (
+                entry
+                and entry["hash"] == input_hash(lake, view)
+                and folder(settings, view.name, cutoff).is_dir()
+            ):
+                outcome["kept"] += 1
+            else:
+                entry = write(settings, engine, staged, view, cutoff) | {"hash": input_hash(lake, view)}
+                known.setdefault(view.name, {})[f"{cutoff:%Y-%m-%d}"] = entry
+                outcome["built"] += 1
+                publish_json(index_path(settings), {"lake": found.get("lake"), "views": known})
+            outcome["rows"] += entry["rows"]
+            advance(f"{view.name} {cutoff:%Y-%m-%d}", len(wanted))
+    finally:
+        engine.disconnect()
+    removed = forget_stale(settings, lake, known, {view.name: view for view in views})
+    publish_json(index_path(settings), {"lake": lake.hash(*TABLES), "views": known})
+    return {"cutoffs": [f"{cutoff:%Y-%m-%d}" for cutoff in asked], **outcome, "removed": removed}
+
+
+def write(
+    settings: Settings, engine: Backend, staged: Staged, view: View, cutoff: datetime
+) -> dict[str, Any]:
+    """Compute one snapshot and publish it."""
+    import ibis
+    import pyarrow.parquet as pq
+
+    created = datetime.now(UTC)
+    expression = view.snapshot(staged, int(cutoff.timestamp())).mutate(
+        event_timestamp=ibis.literal(cutoff, type="timestamp('UTC', 6)"),
+        created=ibis.literal(created, type="timestamp('UTC', 6)"),
+    )
+    with publish_folder(folder(settings, view.name, cutoff)) as aside:
+        expression.order_by(view.key).to_parquet(aside / "part.parquet")
+        rows = pq.read_metadata(aside / "part.parquet").num_rows
+    return {"rows": rows, "created": created.isoformat()}
+
+
+def forget_stale(settings: Settings, lake: Lake, known: dict[str, Any], views: dict[str, View]) -> int:
+    """Remove snapshots of the given views that were built from another lake content or another expression."""
+    removed = 0
+    for name, entries in known.items():
+        for cutoff in [each for each in entries if name in views]:
+            if entries[cutoff]["hash"] != input_hash(lake, views[name]):
+                shutil.rmtree(folder(settings, name, cutoff), ignore_errors=True)
+                del entries[cutoff]
+                removed += 1
+    return removed
+
+
+def data_hash(settings: Settings) -> str:
+    """Hash of all inputs of all snapshots: what a manifest says that a model was fitted on."""
+    entries = index(settings)["views"]
+    hashes = sorted(entry["hash"] for view in entries.values() for entry in view.values())
+    return hashlib.sha256(" ".join([Lake(settings.lake).hash(), *hashes]).encode()).hexdigest()

@@ -1,0 +1,62 @@
+"""Reading features for serving: Feast's online store, and what moment its values are from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+
+from features.rows import Rows, column
+from features.store import feature_store
+from features.views import SERVICES, named, offered
+from patron.errors import FeatureError
+from patron.settings import Settings
+
+
+class OnlineFeatures:
+    """The online store, opened once a process.
+
+    Raises FeatureError when nothing was loaded.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.path = settings.online / "loaded.json"
+        if not self.path.is_file():
+            raise FeatureError("The online store is empty. Load it: patron features materialize")
+        self.loaded: dict[str, Any] = json.loads(self.path.read_text(encoding="utf-8"))
+        self.store = feature_store(settings)
+        self.kinds = offered()
+
+    @property
+    def as_of(self) -> datetime:
+        """The cutoff of the values that were loaded."""
+        return datetime.fromisoformat(self.loaded["as_of"])
+
+    def offered_references(self) -> set[str]:
+        """The references that can be read here."""
+        return {reference for view in self.loaded["rows"] for reference in named(view).references}
+
+    def read(self, ids: Sequence[str], references: Sequence[str], entity: str = "customer") -> Rows:
+        """Features of these customers (or products); unknown ones have `known` False."""
+        if not ids:
+            empty = {each.split(":")[1]: column([], self.kinds[each]) for each in references}
+            return Rows([], empty, np.zeros(0, dtype=bool), self.as_of)
+        found = self.store.get_online_features(
+            features=list(references), entity_rows=[{f"{entity}_id": each} for each in ids]
+        ).to_dict()
+        columns = {}
+        known = np.zeros(len(ids), dtype=bool)
+        for reference in references:
+            name = reference.split(":")[1]
+            known |= np.array([value is not None for value in found[name]])
+            columns[name] = column(found[name], self.kinds[reference])
+        return Rows(list(ids), columns, known, self.as_of)
+
+    def service_references(self, service: str) -> list[str]:
+        """The references of a feature service that can be read here."""
+        return [
+            ref for view in SERVICES[service] if view in self.loaded["rows"] for ref in named(view).references
+        ]

@@ -1,0 +1,111 @@
+"""Two grains of the order lines that every view reads, written once per lake.
+
+Amounts become integers (money in hundredths, units in thousandths, times in epoch seconds), so that sums are
+exact and equal on every engine and in every order.
+
+lines    one row an order line
+moments  one row for each (customer, order, second, ingestion): all of it is before a cutoff, or none
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from patron.files import publish_folder
+from patron.lake.contract import ARROW_SCHEMAS
+from patron.lake.tables import Lake
+
+if TYPE_CHECKING:
+    import ibis
+    from ibis.backends.duckdb import Backend
+
+
+@dataclass(frozen=True)
+class Staged:
+    """The staged tables of one lake, open on an engine."""
+
+    lines: ibis.Table
+    moments: ibis.Table
+    customers: ibis.Table
+
+
+def before(table: ibis.Table, cutoff: int) -> ibis.Table:
+    """The rows that were known at `cutoff`: they happened before it and, where told, arrived before it."""
+    return table.filter(table.at < cutoff, table.ingested_at.isnull() | (table.ingested_at < cutoff))
+
+
+def lake_table(engine: Backend, lake: Lake, table: str) -> ibis.Table:
+    """A lake table with the contract's columns; empty where the shop has none."""
+    import ibis
+
+    files = lake.files(table)
+    if not files:
+        return ibis.memtable(ARROW_SCHEMAS[table].empty_table())
+    found = engine.read_parquet([str(path) for path in files])
+    return found.select(*ARROW_SCHEMAS[table].names)
+
+
+def stage(engine: Backend, lake: Lake, folder: Path) -> Staged:
+    """Stage the lake into `folder` (once per lake content) and open it.
+
+    Raises LakeError when there are no order lines.
+    """
+    lake.require("order_lines")
+    code = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
+    target = folder / f"{lake.hash('order_lines', 'products')[:16]}-{code[:16]}"
+    if not target.is_dir():
+        with publish_folder(target) as aside:
+            lines = order_lines(lake_table(engine, lake, "order_lines"), lake_table(engine, lake, "products"))
+            lines.to_parquet(aside / "lines.parquet")
+            moments(engine.read_parquet(aside / "lines.parquet")).to_parquet(aside / "moments.parquet")
+    return Staged(
+        lines=engine.read_parquet(target / "lines.parquet"),
+        moments=engine.read_parquet(target / "moments.parquet"),
+        customers=lake_table(engine, lake, "customers"),
+    )
+
+
+def order_lines(lines: ibis.Table, products: ibis.Table) -> ibis.Table:
+    """Order lines as integers, with the category and visibility of their product."""
+    import ibis
+
+    quantity = lines.quantity.cast("decimal(15, 3)")
+    gross = quantity * lines.unit_price.cast("decimal(18, 6)")
+    paid = gross - lines.discount.fill_null(0).cast("decimal(18, 6)")
+    amounts = lines.select(
+        "customer_id",
+        "order_id",
+        "product_id",
+        at=lines.ordered_at.epoch_seconds().cast("int64"),
+        ingested_at=lines.ingested_at.epoch_seconds().cast("int64"),
+        units_milli=(quantity * 1000).cast("int64"),
+        gross_cents=hundredths(gross),
+        paid_cents=hundredths(paid),
+        is_return=lines.quantity < 0,
+    )
+    catalogue = products.select("product_id", "category", "visible")
+    joined = amounts.left_join(catalogue, "product_id")
+    return joined.select(*amounts.columns, "category", visible=ibis.coalesce(joined.visible, True)).order_by(
+        "customer_id", "at", "order_id", "product_id", "units_milli", "paid_cents"
+    )
+
+
+def hundredths(amount: ibis.Value) -> ibis.Value:
+    """A decimal amount of money in whole hundredths, half rounded away from zero."""
+    return (amount.cast("decimal(36, 9)").round(2) * 100).cast("int64")
+
+
+def moments(lines: ibis.Table) -> ibis.Table:
+    """Order lines of known customers summed to (customer, order, second, ingestion)."""
+    bought = ~lines.is_return
+    known = lines.filter(lines.customer_id.notnull())
+    return known.group_by("customer_id", "order_id", "at", "ingested_at").agg(
+        is_order=bought.any(),
+        units_milli=lines.units_milli.sum(where=bought).fill_null(0).cast("int64"),
+        gross_cents=lines.gross_cents.sum(where=bought).fill_null(0).cast("int64"),
+        paid_cents=lines.paid_cents.sum(where=bought).fill_null(0).cast("int64"),
+        returned_cents=(-lines.paid_cents.sum(where=lines.is_return)).fill_null(0).cast("int64"),
+    )

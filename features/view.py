@@ -1,0 +1,54 @@
+"""What a feature view is: named fields of one entity, and the expression that computes them at a cutoff."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from features.staging import Staged
+
+if TYPE_CHECKING:
+    from ibis import Table
+
+WINDOWS = (7, 30, 90, 365)
+"""Days before the cutoff that windowed features look back."""
+
+DAY = 86_400
+
+FieldType = Literal["Int64", "Float64", "String", "Bool", "Array(String)", "Array(Int64)", "Array(Float64)"]
+
+
+@dataclass(frozen=True)
+class View:
+    """One feature view; its file holds the fields and the snapshot expression.
+
+    `snapshot(staged, cutoff)` gives one row an entity, with the join key and the fields, from rows whose
+    time is strictly before `cutoff` (epoch seconds). `historical` is False where the source has no times, so
+    that only the newest cutoff may be built and nothing may be trained on it.
+    """
+
+    name: str
+    entity: Literal["customer", "product"]
+    fields: dict[str, FieldType]
+    snapshot: Callable[[Staged, int], Table]
+    description: str
+    historical: bool = True
+
+    @property
+    def key(self) -> str:
+        return f"{self.entity}_id"
+
+    @property
+    def references(self) -> dict[str, str]:
+        """Feast reference -> type, for every field."""
+        return {f"{self.name}:{field}": kind for field, kind in self.fields.items()}
+
+    @property
+    def code_hash(self) -> str:
+        """Hash of the file that defines the view: a changed expression is built again."""
+        path = inspect.getsourcefile(self.snapshot)
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest() if path else self.name
