@@ -1,4 +1,4 @@
-"""Computing snapshots: `features/<view>/cutoff=YYYY-MM-DD/part.parquet`, each built once from the same inputs."""
+"""Computing snapshots: `features/<view>/cutoff=YYYY-MM-DD/part.parquet`, each built once."""
 
 from __future__ import annotations
 

@@ -23,7 +23,8 @@ def fields() -> dict[str, FieldType]:
         }
     floats = (
         "units_total spend_total returned_total return_share discount_share recency_days tenure_days "
-        "mean_gap_days sd_gap_days last_gap_days recency_to_gap order_trend mean_order_value repeat_spend_mean"
+        "mean_gap_days sd_gap_days last_gap_days recency_to_gap order_trend mean_order_value "
+        "repeat_spend_mean"
     )
     integers = (
         "orders_total purchase_days distinct_products distinct_categories_365d first_order_at last_order_at"
@@ -92,7 +93,7 @@ def snapshot(staged: Staged, cutoff: int) -> ibis.Table:
         .inner_join(rhythm(moments), "customer_id")
         .inner_join(breadth(before(staged.lines, cutoff), cutoff), "customer_id")
     )
-    windowed = {}
+    windowed: dict[str, ibis.Value] = {}
     for days in WINDOWS:
         gross, paid = joined[f"gross_cents_{days}d"], joined[f"paid_cents_{days}d"]
         windowed |= {
@@ -136,5 +137,5 @@ VIEW = View(
     entity="customer",
     fields=fields(),
     snapshot=snapshot,
-    description="Recency, frequency, money, returns, discounts, inter-purchase times and trend of a customer.",
+    description="Recency, frequency, money, returns, discounts, inter-purchase times and trend.",
 )

@@ -30,9 +30,8 @@ def historical(
     timeless = [name for name in grouped if not named(name).historical]
     if timeless:
         raise FeatureError(f"{', '.join(timeless)} says what is true today and has no history to train on.")
-    missing = sorted(
-        set(cutoffs) - set.intersection(*(set(built_cutoffs(settings, name)) for name in grouped))
-    )
+    unbuilt = (set(cutoffs) - set(built_cutoffs(settings, name)) for name in grouped)
+    missing = sorted(set[datetime]().union(*unbuilt))
     if missing:
         days = " ".join(f"{each:%Y-%m-%d}" for each in missing)
         raise FeatureError(f"No snapshot at {days}. Build it: patron features build --cutoffs {days}")
@@ -78,12 +77,12 @@ def snapshot(settings: Settings, references: Sequence[str], cutoff: datetime) ->
     base = part(settings, "customer_activity", cutoff)
     selected = [f'{view}."{field}"' for view, fields in grouped.items() for field in fields]
     joins = [
-        f"left join read_parquet('{part(settings, view, cutoff)}') {view} on {view}.customer_id = base.customer_id"
+        f"left join read_parquet('{part(settings, view, cutoff)}') {view} using (customer_id)"
         for view in grouped
     ]
     query = (
-        f"select {', '.join(['base.customer_id', *selected])} from read_parquet('{base}') base "
-        f"{' '.join(joins)} order by base.customer_id"
+        f"select {', '.join(['customer_id', *selected])} from read_parquet('{base}') base "
+        f"{' '.join(joins)} order by customer_id"
     )
     with duckdb.connect(config={"threads": settings.threads}) as engine:
         found = engine.execute(query).to_arrow_table()

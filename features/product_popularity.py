@@ -38,7 +38,7 @@ def snapshot(staged: Staged, cutoff: int) -> ibis.Table:
         for name in ("units_milli", "paid_cents"):
             found[f"{name}_{days}d"] = sold[name].sum(where=within).fill_null(0).cast("int64")
     counted = sold.group_by("product_id").agg(**found)
-    windowed = {}
+    windowed: dict[str, ibis.Value] = {}
     for days in WINDOWS:
         windowed |= {
             f"buyers_{days}d": counted[f"buyers_{days}d"],

@@ -10,7 +10,7 @@ from features import (
     product_popularity,
     purchase_history,
 )
-from features.view import FieldType, View
+from features.view import View
 from patron.errors import FeatureError
 
 VIEWS: tuple[View, ...] = (
@@ -37,7 +37,7 @@ SERVICES: dict[str, tuple[str, ...]] = {
 }
 
 
-def offered() -> dict[str, FieldType]:
+def offered() -> dict[str, str]:
     """Feast reference -> type of every feature there is."""
     return {reference: kind for view in VIEWS for reference, kind in view.references.items()}
 
