@@ -2,15 +2,45 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from patron.lake.contract import TABLES, TYPES, Column
+import pyarrow as pa
+
+from patron.lake.contract import ARROW_SCHEMAS, TABLES, TYPES, Column
 
 if TYPE_CHECKING:
+    import pandas as pd
     import pandera.pandas as pandera
 
+FAULTS = pa.schema([("patron_seq", pa.int64()), ("fault", pa.string()), ("why", pa.string())])
 CONTROL = r"[\x00-\x1f\x7f-\x9f]"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What the contract says against a row: `told` without the value, for reports; `why` with it."""
+
+    column: str | None
+    told: str
+    why: str
+    missing: bool = False
+
+    @classmethod
+    def of(cls, in_column: bool, column: str, check: str, value: Any) -> Fault:
+        if not in_column:
+            return cls(None, check, check)
+        if check == "not_nullable":
+            return cls(column, f"{column} is missing", f"{column}: is missing", missing=True)
+        return cls(column, f"{column} {check}", f"{column}: {shown(value)} {check}")
+
+
+def shown(value: Any) -> str:
+    """A value as a reason quotes it."""
+    if hasattr(value, "isoformat"):
+        return str(value.isoformat()).removesuffix("T00:00:00+00:00")
+    return repr(value) if isinstance(value, str) else str(value)
 
 
 @cache
@@ -81,3 +111,57 @@ def not_future(times: Any) -> Any:
     import pandas as pd
 
     return times <= pd.Timestamp.now("UTC") + pd.Timedelta(days=1)
+
+
+def row_faults(table: str, rows: pa.Table, passing: list[int]) -> pa.Table:
+    """Why rows of a batch are not valid: columns `patron_seq`, `fault` (the first, without its value), `why`.
+
+    rows: what `transform.mapped_sql` gives. A row under a rule is looked at only if that rule is among
+    `passing`. Values of the wrong kind were found by the mapping (`fault`, `why`); the rest is the contract's.
+    """
+    import pandas as pd
+    import pyarrow.compute as pc
+
+    judged = pc.is_null(rows["rule"])
+    if passing:
+        judged = pc.or_(judged, pc.fill_null(pc.is_in(rows["rule"], pa.array(passing, pa.int32())), False))
+    rows = rows.filter(judged)
+    schema = pa.schema([ARROW_SCHEMAS[table].field(name) for name in TABLES[table]])
+    frame = rows.select(schema.names).cast(schema).to_pandas(types_mapper=pd.ArrowDtype)
+    found = contract_faults(table, frame)
+    wrong = set(pc.indices_nonzero(pc.is_valid(rows["fault"])).to_pylist()) | set(found)
+    return pa.Table.from_pylist(
+        [row_fault(rows, position, found.get(position, [])) for position in sorted(wrong)], FAULTS
+    )
+
+
+def row_fault(rows: pa.Table, position: int, found: list[Fault]) -> dict[str, Any]:
+    """One row's faults in one; a value of the wrong kind is not reported as missing, too."""
+    fault, why = rows["fault"][position].as_py(), rows["why"][position].as_py()
+    reasons = [why] if why else []
+    for each in found:
+        if not (each.missing and why and f"{each.column}: '" in why):
+            fault = fault or each.told
+            reasons.append(each.why)
+    return {"patron_seq": rows["patron_seq"][position].as_py(), "fault": fault, "why": "; ".join(reasons)}
+
+
+def contract_faults(table: str, frame: pd.DataFrame) -> dict[int, list[Fault]]:
+    """Position of a row -> what the contract says against it."""
+    from pandera.errors import SchemaErrors
+
+    try:
+        schemas()[table].validate(frame, lazy=True)
+    except SchemaErrors as error:
+        cases = error.failure_cases
+    else:
+        return {}
+    found: dict[int, list[Fault]] = {}
+    for context, column, check, value, index in zip(
+        *(cases[name] for name in ("schema_context", "column", "check", "failure_case", "index")), strict=True
+    ):
+        fault = Fault.of(context == "Column", column, check, value)
+        faults = found.setdefault(int(index), [])
+        if fault not in faults:
+            faults.append(fault)
+    return found
