@@ -56,8 +56,6 @@ class ALS(Recommender):
 
     def fit(self, interactions: Interactions, *, seed: int = 0, threads: int = 1) -> None:
         """Factorise orders by customer and product. Same seed, same factors; guests' lines are left out."""
-        from threadpoolctl import threadpool_limits
-
         self.product_ids = interactions.product_ids
         for cached in ("index", "_gram"):
             self.__dict__.pop(cached, None)
@@ -66,22 +64,24 @@ class ALS(Recommender):
         if counts.nnz == 0:
             self.item_factors = np.zeros((counts.shape[1], self.config.factors), dtype=np.float32)
             return
-        # implicit threads over rows itself; a BLAS that threads as well makes it many times slower.
-        with threadpool_limits(1, user_api="blas"):
-            self.item_factors = self._factorise(self._confidences(counts), seed, threads)
+        self.item_factors = self._factorise(self._confidences(counts), seed, threads)
 
     def _factorise(self, confidences: sparse.csr_matrix, seed: int, threads: int) -> NDArray[np.float32]:
+        # Imported before the limit is set: it holds only for libraries that are loaded by then.
         from implicit.cpu.als import AlternatingLeastSquares
+        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-        solver = AlternatingLeastSquares(
-            factors=self.config.factors,
-            regularization=self.config.regularization,
-            alpha=1.0,
-            iterations=self.config.iterations,
-            random_state=seed,
-            num_threads=threads,
-        )
-        solver.fit(confidences, show_progress=False)
+        # implicit threads over rows itself; a BLAS that threads as well makes it many times slower.
+        with threadpool_limits(1, user_api="blas"):
+            solver = AlternatingLeastSquares(
+                factors=self.config.factors,
+                regularization=self.config.regularization,
+                alpha=1.0,  # already in the confidences
+                iterations=self.config.iterations,
+                random_state=seed,
+                num_threads=threads,
+            )
+            solver.fit(confidences, show_progress=False)
         return np.asarray(solver.item_factors, dtype=np.float32)
 
     def _learn_weights(self, counts: sparse.csr_matrix) -> None:
@@ -147,11 +147,11 @@ class ALS(Recommender):
 def _order_counts(interactions: Interactions) -> sparse.csr_matrix:
     """Customer x product: in how many orders; a product twice in one order counts once."""
     known = interactions.customer >= 0
-    lines = np.stack(
-        [each[known] for each in (interactions.customer, interactions.product, interactions.order)]
-    )
-    customer, product, _ = np.unique(lines, axis=1)
-    shape = (int(customer.max(initial=-1)) + 1, len(interactions.product_ids))
+    order, product = interactions.order[known], interactions.product[known]
+    size = len(interactions.product_ids)
+    _, first = np.unique(order * max(size, 1) + product, return_index=True)
+    customer, product = interactions.customer[known][first], product[first]
+    shape = (int(customer.max(initial=-1)) + 1, size)
     counts = sparse.csr_matrix((np.ones(len(customer)), (customer, product)), shape=shape)
     counts.sum_duplicates()
     return counts

@@ -9,13 +9,15 @@ from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from patron.errors import DataError
 from patron.models import explanations
 from patron.models.als import ALS, ALSConfig
-from patron.models.base import Config, CustomerHistory, Interactions, Reason, Recommendation, Recommender
+from patron.models.base import Config, CustomerHistory, Interactions, Recommendation, Recommender
 from patron.models.buy_again import BuyAgain, BuyAgainConfig
 from patron.models.catalogue import Catalogue
+from patron.models.explanations import CONTEXT, as_history
 from patron.models.item_item import ItemItem, ItemItemConfig
 from patron.models.popularity import Popularity, PopularityConfig
 from patron.models.products import read_config, top
@@ -24,17 +26,17 @@ from patron.models.weights import Candidates, Panel, search
 Weights = dict[str, float]
 Mask = NDArray[np.bool_]
 
-SOURCES: dict[str, type[Recommender]] = {
-    "popularity": Popularity,
-    "item_item": ItemItem,
-    "als": ALS,
-    "buy_again": BuyAgain,
-    "together": ItemItem,
-}
-CONTEXT = "context_"
-"""`context_together` is `together` asked about the products of the page instead of the history."""
-CONTEXT_SOURCES = ("context_item_item", "context_together")
+Source = Popularity | ItemItem | ALS | BuyAgain
+
 MAX_REASONS = 2
+
+PLACEMENTS: dict[str, Weights] = {
+    "home": {"buy_again": 0.6, "als": 0.15, "popularity": 0.1, "item_item": 0.1, "together": 0.05},
+    "product": {"context_item_item": 0.5, "context_together": 0.3, "als": 0.1, "popularity": 0.1},
+    "cart": {"context_together": 0.6, "context_item_item": 0.2, "als": 0.1, "popularity": 0.1},
+    "buy_again": {"buy_again": 1.0},
+}
+"""Weights where a config names none. `context_together` is `together` asked about the page or the basket."""
 
 
 class BlendConfig(Config):
@@ -49,14 +51,8 @@ class BlendConfig(Config):
     """What makes sources comparable: score over the source's best score, or offset / (offset + rank)."""
     rank_offset: float = 10.0
     """The larger, the less the first ranks stand out; only for `rank`."""
-    home: Weights = {"buy_again": 0.6, "als": 0.2, "item_item": 0.1, "popularity": 0.1}
-    """Starting weights of every placement that is not named below; `fit_weights` replaces them."""
-    product: Weights = {"context_item_item": 0.5, "context_together": 0.3, "als": 0.1, "popularity": 0.1}
-    """Weights beside a product's page."""
-    cart: Weights = {"context_together": 0.6, "context_item_item": 0.2, "als": 0.1, "popularity": 0.1}
-    """Weights beside a basket."""
-    buy_again_placement: Weights = {"buy_again": 1.0}
-    """Weights of the placement that shows only what the customer bought before."""
+    weights: dict[str, Weights] = Field(default=PLACEMENTS)
+    """Placement -> source -> weight; a placement without its own takes those of `home`."""
 
 
 class Blend(Recommender):
@@ -66,16 +62,12 @@ class Blend(Recommender):
 
     def __init__(self, config: BlendConfig | None = None) -> None:
         self.config = config or BlendConfig()
-        self.sources: dict[str, Recommender] = {
-            name: kind(getattr(self.config, name))  # type: ignore[call-arg]
-            for name, kind in SOURCES.items()
-        }
-        self.weights: dict[str, Weights] = {
-            "home": dict(self.config.home),
-            "product": dict(self.config.product),
-            "cart": dict(self.config.cart),
-            "buy_again": dict(self.config.buy_again_placement),
-        }
+        self.popularity = Popularity(self.config.popularity)
+        self.item_item = ItemItem(self.config.item_item)
+        self.als = ALS(self.config.als)
+        self.buy_again = BuyAgain(self.config.buy_again)
+        self.together = ItemItem(self.config.together)
+        self.weights = {name: dict(each) for name, each in (PLACEMENTS | self.config.weights).items()}
         self.catalogue = Catalogue.of(np.zeros(0, dtype="U1"))
 
     @property
@@ -83,12 +75,18 @@ class Blend(Recommender):
         return self.catalogue.product_ids
 
     @property
-    def source_names(self) -> list[str]:
-        return list(self.sources)
+    def sources(self) -> dict[str, Source]:
+        return {
+            "popularity": self.popularity,
+            "item_item": self.item_item,
+            "als": self.als,
+            "buy_again": self.buy_again,
+            "together": self.together,
+        }
 
     @property
-    def popularity(self) -> Popularity:
-        return self.sources["popularity"]  # type: ignore[return-value]
+    def source_names(self) -> list[str]:
+        return list(self.sources)
 
     def fit(
         self,
@@ -98,14 +96,15 @@ class Blend(Recommender):
         seed: int = 0,
         threads: int = 1,
     ) -> None:
-        """Fit every source. Products of the catalogue without purchases need a code in `interactions` to count.
+        """Fit every source.
 
-        catalogue: facts in any order; brought to the order of `interactions.product_ids`.
+        catalogue: facts in any order, brought to that of `interactions.product_ids`; a product that is not
+        among those, even without a purchase, cannot be recommended.
         """
         known = catalogue or Catalogue.of(interactions.product_ids)
         self.catalogue = known.aligned(interactions.product_ids)
         for source in self.sources.values():
-            source.fit(interactions, seed=seed, threads=threads)  # type: ignore[attr-defined]
+            source.fit(interactions, seed=seed, threads=threads)
         self._share_index()
 
     def _share_index(self) -> None:
@@ -133,15 +132,14 @@ class Blend(Recommender):
             raise DataError("No customer bought anything in the validation window. Use an earlier cutoff.")
         if len(chosen) > max_customers:
             chosen = np.random.default_rng(seed).choice(chosen, max_customers, replace=False).tolist()
-        found = [self._candidates(histories[row], self.catalogue.available, self.sources) for row in chosen]
-        panel = Panel.of(
-            [[each[name] for name in self.sources] for each in found], [bought[i] for i in chosen]
-        )
+        sources, mask = self.sources, self.catalogue.available
+        found = [
+            [self._candidates(each, histories[row], mask) for each in sources.values()] for row in chosen
+        ]
+        panel = Panel.of(found, [bought[row] for row in chosen])
         best, reached = search(panel, seed)
         self.weights[placement] = {
-            name: round(float(weight), 6)
-            for name, weight in zip(self.sources, best, strict=True)
-            if weight > 0
+            name: round(float(weight), 6) for name, weight in zip(sources, best, strict=True) if weight > 0
         }
         return reached
 
@@ -163,8 +161,8 @@ class Blend(Recommender):
         """The best products for a customer, best first, each once.
 
         allowed: mask of shape (n_products,), applied before the cut. Products that are invisible or out of
-        stock, in `exclude` or in `context_product_ids` (the page or the basket) never appear. Where the sources
-        have too little to say, popular products follow with score 0, except in the placement `buy_again`,
+        stock, in `exclude` or in `context_product_ids` (the page or the basket) never appear. Where the
+        sources have too little to say, popular products follow with score 0, except in the placement `buy_again`,
         which holds only what the customer bought before.
         """
         mask = self._mask(history, allowed, exclude, placement, context_product_ids)
@@ -198,24 +196,23 @@ class Blend(Recommender):
         allowed: Mask | None = None,
         exclude: Collection[str] = (),
     ) -> list[Recommendation]:
-        """Neighbours of a product; popular products of its category, then of the shop, follow with score 0."""
-        name = "item_item" if kind == "similar" else "together"
+        """Neighbours of a product; the popular of its category, then of the shop, follow with score 0.
+
+        Scores are similarities in 0..1. An unknown product is answered with popular ones.
+        """
+        alike = kind == "similar"
+        model = self.item_item if alike else self.together
         mask = self._mask(CustomerHistory.empty(), allowed, exclude, "product", (product_id,))
-        positions, values = self.sources[name].neighbours_of(product_id)  # type: ignore[attr-defined]
+        positions, values = model.neighbours_of(product_id)
         kept = np.flatnonzero(mask[positions])[: max(limit, 0)]
-        reason = explanations.same_customers if kind == "similar" else explanations.with_product
+        tell = explanations.same_customers if alike else explanations.with_product
+        name, reasons = "item_item" if alike else "together", [tell(self.catalogue, product_id)]
         found = [
-            Recommendation(
-                str(self.product_ids[positions[each]]),
-                float(values[each]),
-                name,
-                _present([reason(self.catalogue, product_id)]),
-            )
+            Recommendation(str(self.product_ids[positions[each]]), float(values[each]), name, list(reasons))
             for each in kept
         ]
-        rest = self._popular_beside(
-            positions[kept].astype(np.int64), mask, limit - len(kept), near=product_id
-        )
+        taken = positions[kept].astype(np.int64)
+        rest = self._popular_beside(taken, mask, limit - len(kept), near=product_id)
         return found + [self._popular(position, 0.0, explain=True) for position in rest]
 
     def popular(
@@ -244,25 +241,6 @@ class Blend(Recommender):
         mask[hidden[hidden >= 0]] = False
         return mask
 
-    def _candidates(
-        self, history: CustomerHistory, mask: Mask, names: Iterable[str], limit: int | None = None
-    ) -> dict[str, Candidates]:
-        """Each source's best allowed products with scores made comparable, in (0, 1]."""
-        cut = self.config.candidates if limit is None else limit
-        found = {}
-        for name in names:
-            scores = self.sources[name].scores(history)
-            positions = top(scores, cut, mask)
-            found[name] = (positions, self._normalised(scores[positions]))
-        return found
-
-    def _normalised(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """values: best first, all above 0."""
-        if self.config.normalise == "max":
-            return values / values[0] if len(values) else values
-        offset = np.float32(self.config.rank_offset)
-        return offset / (offset + np.arange(len(values), dtype=np.float32))
-
     def _weighted(
         self,
         history: CustomerHistory,
@@ -271,18 +249,29 @@ class Blend(Recommender):
         context: Collection[str],
         limit: int | None = None,
     ) -> dict[str, Candidates]:
-        """What each source with a weight adds to which products."""
+        """What each source that has a weight adds to which products."""
         weights = self.weights.get(placement, self.weights["home"])
-        own = [name for name in self.sources if weights.get(name, 0) > 0]
-        found = self._candidates(history, mask, own, limit)
-        asked = [name.removeprefix(CONTEXT) for name in CONTEXT_SOURCES if weights.get(name, 0) > 0]
-        if context and asked:
-            page = self._candidates(_as_history(context), mask, asked, limit)
-            found.update({CONTEXT + name: each for name, each in page.items()})
-        return {
-            name: (positions, values * np.float32(weights[name]))
-            for name, (positions, values) in found.items()
-        }
+        sources = self.sources
+        found = {}
+        for name in (each for each, weight in weights.items() if weight > 0):
+            asked = as_history(context) if name.startswith(CONTEXT) else history
+            if len(asked) or name == "popularity":
+                source = sources[name.removeprefix(CONTEXT)]
+                positions, values = self._candidates(source, asked, mask, limit)
+                found[name] = (positions, values * np.float32(weights[name]))
+        return found
+
+    def _candidates(
+        self, source: Recommender, history: CustomerHistory, mask: Mask, limit: int | None = None
+    ) -> Candidates:
+        """A source's best allowed products, best first, with scores made comparable: in (0, 1]."""
+        scores = source.scores(history)
+        positions = top(scores, self.config.candidates if limit is None else limit, mask)
+        values = scores[positions]
+        if self.config.normalise == "max":
+            return positions, values / values[:1]
+        offset = np.float32(self.config.rank_offset)
+        return positions, offset / (offset + np.arange(len(values), dtype=np.float32))
 
     def _blended(self, weighted: dict[str, Candidates]) -> NDArray[np.float32]:
         total = np.zeros(len(self.catalogue), dtype=np.float32)
@@ -324,48 +313,12 @@ class Blend(Recommender):
             [name for name in names[:MAX_REASONS] if shares[name][row] > 0] or ["popularity"]
             for row, names in enumerate(order)
         ]
-        reasons = self._reasons(chosen, loud, history, context) if explain else [[] for _ in loud]
+        told = explanations.Explainer(self.catalogue, self.sources, history, context)
+        reasons = told.reasons(chosen, loud) if explain else [[] for _ in loud]
         return [
             Recommendation(str(self.product_ids[position]), float(total[position]), names[0], why)
             for position, names, why in zip(chosen, loud, reasons, strict=True)
         ]
-
-    def _reasons(
-        self,
-        chosen: NDArray[np.int64],
-        loud: list[list[str]],
-        history: CustomerHistory,
-        context: Collection[str],
-    ) -> list[list[Reason]]:
-        """One reason a contributing source, the largest contribution first."""
-        told: list[dict[str, Reason | None]] = [{} for _ in loud]
-        for name in {each for names in loud for each in names}:
-            rows = [row for row, names in enumerate(loud) if name in names]
-            found = self._told_by(name, chosen[rows], history, context)
-            for row, reason in zip(rows, found, strict=True):
-                told[row][name] = reason
-        return [_present([told[row][name] for name in names]) for row, names in enumerate(loud)]
-
-    def _told_by(
-        self, name: str, positions: NDArray[np.int64], history: CustomerHistory, context: Collection[str]
-    ) -> list[Reason | None]:
-        if name == "popularity":
-            return [explanations.popular(self.popularity, each) for each in positions.tolist()]
-        if name == "als":
-            return [explanations.similar_taste() for _ in positions]
-        if name == "buy_again":
-            entries = {
-                position: entry
-                for entry, position in enumerate(self.catalogue.index.positions(history.product_ids).tolist())
-            }
-            return [explanations.repeat(history, entries[each]) for each in positions.tolist()]
-        given = _as_history(context) if name.startswith(CONTEXT) else history
-        strongest = self.sources[name.removeprefix(CONTEXT)].strongest_each(given, positions)  # type: ignore[attr-defined]
-        tell = {
-            "item_item": explanations.because_of,
-            "context_item_item": explanations.same_customers,
-        }.get(name, explanations.with_product)
-        return [tell(self.catalogue, each) for each in strongest]
 
     def save(self, folder: Path) -> None:
         self.catalogue.save(folder)
@@ -379,17 +332,14 @@ class Blend(Recommender):
     def load(cls, folder: Path) -> Self:
         blend = cls(read_config(folder, BlendConfig))
         blend.catalogue = Catalogue.load(folder)
-        blend.sources = {name: kind.load(folder / name) for name, kind in SOURCES.items()}
+        blend.popularity = Popularity.load(folder / "popularity")
+        blend.item_item = ItemItem.load(folder / "item_item")
+        blend.als = ALS.load(folder / "als")
+        blend.buy_again = BuyAgain.load(folder / "buy_again")
+        blend.together = ItemItem.load(folder / "together")
         blend.weights = json.loads((folder / "weights.json").read_text(encoding="utf-8"))
         blend._share_index()
         return blend
-
-
-def _as_history(product_ids: Collection[str]) -> CustomerHistory:
-    """Products of a page or basket as if bought once, now."""
-    ids = np.asarray(list(dict.fromkeys(product_ids)))
-    size = len(ids)
-    return CustomerHistory(ids, np.ones(size, dtype=np.int64), np.zeros(size), np.full(size, np.nan))
 
 
 def _lookup(candidates: Candidates, chosen: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -397,7 +347,3 @@ def _lookup(candidates: Candidates, chosen: NDArray[np.int64]) -> NDArray[np.flo
     positions, values = candidates
     known = dict(zip(positions.tolist(), values.tolist(), strict=True))
     return np.asarray([known.get(each, 0.0) for each in chosen.tolist()], dtype=np.float32)
-
-
-def _present(reasons: Iterable[Reason | None]) -> list[Reason]:
-    return [each for each in reasons if each is not None]

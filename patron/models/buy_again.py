@@ -14,15 +14,15 @@ from patron.models.products import ProductIndex, read_arrays, read_config, write
 
 
 class BuyAgainConfig(Config):
-    count_exponent: float = 1.0
+    count_exponent: float = 1.5
     """Power of the times bought."""
     half_life_days: float = 60.0
     """A product last bought this long ago counts half."""
-    due_weight: float = 0.0
+    due_weight: float = 0.3
     """How much being due adds: 0 ignores the interval, 1 doubles the score of what is just due."""
-    due_width: float = 0.5
+    due_width: float = 1.0
     """Spread of 'due' around the interval, in natural-log units of days_since / interval."""
-    interval_prior: float = 2.0
+    interval_prior: float = 4.0
     """Purchases that the product's usual interval is worth against the customer's own."""
 
 
@@ -85,7 +85,7 @@ class BuyAgain(Recommender):
 
 
 def _usual_intervals(interactions: Interactions) -> NDArray[np.float32]:
-    """Mean days between a customer's orders of a product, shape (n_products,); unseen: that of all products."""
+    """Mean days between a customer's orders of each product, shape (n_products,); unseen: that of all."""
     known = interactions.customer >= 0
     keys = (interactions.at[known], interactions.order[known], interactions.product[known])
     customer = interactions.customer[known]

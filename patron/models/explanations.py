@@ -12,14 +12,71 @@
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Collection, Mapping
 
-from patron.models.base import CustomerHistory, Reason
+import numpy as np
+from numpy.typing import NDArray
+
+from patron.models.base import CustomerHistory, Reason, Recommender
+from patron.models.buy_again import BuyAgain
 from patron.models.catalogue import Catalogue
+from patron.models.item_item import ItemItem
 from patron.models.popularity import Popularity
 
 DUE = 0.75
 """Share of the usual interval after which a product counts as due."""
+
+
+CONTEXT = "context_"
+"""Before a source's name: asked about the products of the page or basket instead of the history."""
+
+
+def as_history(product_ids: Collection[str]) -> CustomerHistory:
+    """Products of a page or basket as if bought once, now."""
+    ids = np.asarray(list(dict.fromkeys(product_ids)), dtype=np.str_)
+    size = len(ids)
+    return CustomerHistory(ids, np.ones(size, dtype=np.int64), np.zeros(size), np.full(size, np.nan))
+
+
+class Explainer:
+    """Tells one answer's reasons; sources are asked only for the products that made it into the answer."""
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        sources: Mapping[str, Recommender],
+        history: CustomerHistory,
+        context: Collection[str],
+    ) -> None:
+        self.catalogue, self.sources = catalogue, sources
+        self.history, self.context = history, context
+
+    def reasons(self, chosen: NDArray[np.int64], sources: list[list[str]]) -> list[list[Reason]]:
+        """For each chosen position one reason a source that contributed, in the order given."""
+        told: list[dict[str, Reason]] = [{} for _ in sources]
+        for name in {each for names in sources for each in names}:
+            rows = [row for row, names in enumerate(sources) if name in names]
+            for row, reason in zip(rows, self._told_by(name, chosen[rows]), strict=True):
+                told[row][name] = reason
+        return [[told[row][name] for name in names] for row, names in enumerate(sources)]
+
+    def _told_by(self, name: str, positions: NDArray[np.int64]) -> list[Reason]:
+        source = self.sources[name.removeprefix(CONTEXT)]
+        if isinstance(source, Popularity):
+            return [popular(source, each) for each in positions.tolist()]
+        if isinstance(source, BuyAgain):
+            bought = self.catalogue.index.positions(self.history.product_ids).tolist()
+            entries = {position: entry for entry, position in enumerate(bought)}
+            return [repeat(self.history, entries[each]) for each in positions.tolist()]
+        if isinstance(source, ItemItem):
+            return self._shared(name, source, positions)
+        return [similar_taste() for _ in positions]
+
+    def _shared(self, name: str, source: ItemItem, positions: NDArray[np.int64]) -> list[Reason]:
+        given = as_history(self.context) if name.startswith(CONTEXT) else self.history
+        tell = TELL.get(name, with_product)
+        strongest = source.strongest_each(given, positions)
+        return [similar_taste() if each is None else tell(self.catalogue, each) for each in strongest]
 
 
 def repeat(history: CustomerHistory, entry: int) -> Reason:
@@ -33,24 +90,21 @@ def repeat(history: CustomerHistory, entry: int) -> Reason:
     return Reason("due_again" if days >= DUE * interval else "bought_before", text)
 
 
-def because_of(catalogue: Catalogue, product_id: str | None) -> Reason | None:
+def because_of(catalogue: Catalogue, product_id: str) -> Reason:
     """product_id: the product of the history that speaks loudest for the recommended one."""
-    if product_id is None:
-        return None
     return Reason("because_you_bought", f"Because you bought {_title(catalogue, product_id)}", product_id)
 
 
-def with_product(catalogue: Catalogue, product_id: str | None) -> Reason | None:
-    if product_id is None:
-        return None
+def with_product(catalogue: Catalogue, product_id: str) -> Reason:
     return Reason("often_bought_with", f"Often bought with {_title(catalogue, product_id)}", product_id)
 
 
-def same_customers(catalogue: Catalogue, product_id: str | None) -> Reason | None:
-    if product_id is None:
-        return None
+def same_customers(catalogue: Catalogue, product_id: str) -> Reason:
     text = f"Customers who bought {_title(catalogue, product_id)} also bought this"
     return Reason("similar_taste", text, product_id)
+
+
+TELL = {"item_item": because_of, "context_item_item": same_customers}
 
 
 def similar_taste() -> Reason:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from patron.models.base import DAY, Config, CustomerHistory, Interactions, Recommender
-from patron.models.products import ProductIndex, read_arrays, read_config, top, write_arrays
+from patron.models.products import ProductIndex, read_arrays, read_config, write_arrays
 
 BLOCK_CELLS = 20_000_000
 """Similarities held at once while fitting; bounds memory to some 500 MB."""
@@ -106,11 +106,12 @@ class ItemItem(Recommender):
         norms: NDArray[np.float32],
         eligible: NDArray[np.int64],
     ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        order = np.argsort(others)
-        others, shared = others[order], shared[order]
         similarity = shared / (norms[product] * norms[others] + np.float32(self.config.shrinkage))
         similarity[others == product] = 0
-        best = top(similarity, self.config.neighbours)
+        kept = min(self.config.neighbours, len(similarity))
+        edge = np.partition(similarity, len(similarity) - kept)[len(similarity) - kept]
+        best = np.flatnonzero((similarity >= edge) & (similarity > 0))
+        best = best[np.lexsort((others[best], -similarity[best]))][:kept]  # ties: product order
         return eligible[others[best]].astype(np.int32), similarity[best]
 
     def scores(self, history: CustomerHistory) -> NDArray[np.float32]:

@@ -74,5 +74,7 @@ def _distinct_buyers(interactions: Interactions, chosen: NDArray[np.bool_]) -> N
     customer, order = interactions.customer[chosen], interactions.order[chosen]
     # Guests have no number: their orders take numbers below zero, which no customer has.
     buyer = np.where(customer >= 0, customer, -1 - order)
-    pairs = np.unique(np.stack([interactions.product[chosen], buyer]), axis=1)
-    return np.bincount(pairs[0], minlength=len(interactions.product_ids)).astype(np.int64)
+    buyer -= buyer.min(initial=0)
+    span = int(buyer.max(initial=0)) + 1
+    products = np.unique(interactions.product[chosen] * span + buyer) // span
+    return np.bincount(products, minlength=len(interactions.product_ids)).astype(np.int64)
