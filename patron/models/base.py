@@ -78,6 +78,28 @@ class CustomerHistory:
         return len(self.product_ids)
 
 
+HISTORY = {
+    "customer_product_affinity:own_product_ids": "Array(String)",
+    "customer_product_affinity:own_times_bought": "Array(Int64)",
+    "customer_product_affinity:own_days_since": "Array(Float64)",
+    "customer_product_affinity:own_interval_days": "Array(Float64)",
+}
+"""The features that a CustomerHistory is made of."""
+
+
+def history(rows: FeatureRows, position: int) -> CustomerHistory:
+    """The history of the customer at `position` of rows that hold the HISTORY features."""
+    intervals = np.asarray(rows["own_interval_days"][position], dtype=np.float64)
+    region = rows["region"][position] if "region" in rows else None
+    return CustomerHistory(
+        product_ids=np.asarray(rows["own_product_ids"][position], dtype=np.str_),
+        times_bought=np.asarray(rows["own_times_bought"][position], dtype=np.int64),
+        days_since=np.asarray(rows["own_days_since"][position], dtype=np.float64),
+        interval_days=np.where(intervals < 0, np.nan, intervals),
+        region=region,
+    )
+
+
 @dataclass(frozen=True)
 class Interactions:
     """The purchases that a recommender is fitted on: one entry an order line, oldest first.
@@ -154,6 +176,8 @@ def configured(path: Path, **overrides: Any) -> tuple[type[Model], Config]:
         found = model_class(fields.pop("class"))
         return found, found.Config(**fields)
     except KeyError:
-        raise ConfigurationError(f'{path} names no class. Add: class = "patron.models.<module>:<Class>"') from None
+        raise ConfigurationError(
+            f'{path} names no class. Add: class = "patron.models.<module>:<Class>"'
+        ) from None
     except (tomllib.TOMLDecodeError, ArtifactError, ValidationError) as error:
         raise ConfigurationError(f"{path}: {error}") from None
