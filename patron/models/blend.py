@@ -16,12 +16,13 @@ from patron.models import explanations
 from patron.models.als import ALS, ALSConfig
 from patron.models.base import Config, CustomerHistory, Interactions, Recommendation, Recommender
 from patron.models.buy_again import BuyAgain, BuyAgainConfig
+from patron.models.candidates import Candidates, Mixture, proposed
 from patron.models.catalogue import Catalogue
 from patron.models.explanations import CONTEXT, as_history
 from patron.models.item_item import ItemItem, ItemItemConfig
 from patron.models.popularity import Popularity, PopularityConfig
 from patron.models.products import read_config, top
-from patron.models.weights import Candidates, Panel, search
+from patron.models.weights import Panel, search
 
 Weights = dict[str, float]
 Mask = NDArray[np.bool_]
@@ -132,21 +133,21 @@ class Blend(Recommender):
             raise DataError("No customer bought anything in the validation window. Use an earlier cutoff.")
         if len(chosen) > max_customers:
             chosen = np.random.default_rng(seed).choice(chosen, max_customers, replace=False).tolist()
-        sources, mask = self.sources, self.catalogue.available
-        found = [
-            [self._candidates(each, histories[row], mask) for each in sources.values()] for row in chosen
-        ]
+        mask = self.catalogue.available
+        found = [[self._proposed(name, histories[row], mask) for name in self.source_names] for row in chosen]
         panel = Panel.of(found, [bought[row] for row in chosen])
         best, reached = search(panel, seed)
         self.weights[placement] = {
-            name: round(float(weight), 6) for name, weight in zip(sources, best, strict=True) if weight > 0
+            name: round(float(weight), 6)
+            for name, weight in zip(self.sources, best, strict=True)
+            if weight > 0
         }
         return reached
 
     def scores(self, history: CustomerHistory, placement: str = "home") -> NDArray[np.float32]:
         """The blended score of every product; 0 for what no source proposed or what cannot be sold."""
         mask = self._mask(history, None, (), placement, ())
-        return self._blended(self._weighted(history, mask, placement, ()))
+        return self._mixture(history, mask, placement).scores()
 
     def recommend(
         self,
@@ -162,16 +163,16 @@ class Blend(Recommender):
 
         allowed: mask of shape (n_products,), applied before the cut. Products that are invisible or out of
         stock, in `exclude` or in `context_product_ids` (the page or the basket) never appear. Where the
-        sources have too little to say, popular products follow with score 0, except in the placement `buy_again`,
-        which holds only what the customer bought before.
+        sources have too little to say, popular products follow with score 0, except in the placement
+        `buy_again`, which holds only what the customer bought before. `source` is the one that adds most.
         """
         mask = self._mask(history, allowed, exclude, placement, context_product_ids)
-        weighted = self._weighted(history, mask, placement, context_product_ids)
-        total = self._blended(weighted)
+        mixture = self._mixture(history, mask, placement, context_product_ids, limit)
+        total = mixture.scores()
         chosen = top(total, limit)
         if placement != "buy_again":
             chosen = np.concatenate([chosen, self._popular_beside(chosen, mask, limit - len(chosen))])
-        return self._answers(chosen, total, weighted, history, context_product_ids, explain)
+        return self._answers(chosen, mixture, total, history, context_product_ids, explain)
 
     def rank(
         self, history: CustomerHistory, product_ids: Sequence[str], explain: bool = False
@@ -180,11 +181,11 @@ class Blend(Recommender):
         positions = np.unique(self.catalogue.index.positions(product_ids))
         mask = np.zeros(len(self.catalogue), dtype=np.bool_)
         mask[positions[positions >= 0]] = True
-        weighted = self._weighted(history, mask, "home", (), limit=len(positions))
-        total = self._blended(weighted)
+        mixture = self._mixture(history, mask, limit=len(positions))
+        total = mixture.scores()
         chosen = top(total, len(positions))
         chosen = np.concatenate([chosen, self._popular_beside(chosen, mask, len(positions))])
-        ranked = self._answers(chosen, total, weighted, history, (), explain)
+        ranked = self._answers(chosen, mixture, total, history, (), explain)
         unknown = dict.fromkeys(each for each in product_ids if self.catalogue.position(each) is None)
         return ranked + [Recommendation(each, 0.0, "unknown") for each in unknown]
 
@@ -241,43 +242,32 @@ class Blend(Recommender):
         mask[hidden[hidden >= 0]] = False
         return mask
 
-    def _weighted(
+    def _mixture(
         self,
         history: CustomerHistory,
         mask: Mask,
-        placement: str,
-        context: Collection[str],
-        limit: int | None = None,
-    ) -> dict[str, Candidates]:
+        placement: str = "home",
+        context: Collection[str] = (),
+        limit: int = 0,
+    ) -> Mixture:
         """What each source that has a weight adds to which products."""
-        weights = self.weights.get(placement, self.weights["home"])
-        sources = self.sources
-        found = {}
-        for name in (each for each, weight in weights.items() if weight > 0):
+        parts = {}
+        for name, weight in self._weights(placement, context).items():
             asked = as_history(context) if name.startswith(CONTEXT) else history
-            if len(asked) or name == "popularity":
-                source = sources[name.removeprefix(CONTEXT)]
-                positions, values = self._candidates(source, asked, mask, limit)
-                found[name] = (positions, values * np.float32(weights[name]))
-        return found
+            if weight > 0 and (len(asked) or name == "popularity"):
+                positions, values = self._proposed(name.removeprefix(CONTEXT), asked, mask, limit)
+                parts[name] = (positions, values * np.float32(weight))
+        return Mixture(parts, len(self.catalogue))
 
-    def _candidates(
-        self, source: Recommender, history: CustomerHistory, mask: Mask, limit: int | None = None
-    ) -> Candidates:
-        """A source's best allowed products, best first, with scores made comparable: in (0, 1]."""
-        scores = source.scores(history)
-        positions = top(scores, self.config.candidates if limit is None else limit, mask)
-        values = scores[positions]
-        if self.config.normalise == "max":
-            return positions, values / values[:1]
-        offset = np.float32(self.config.rank_offset)
-        return positions, offset / (offset + np.arange(len(values), dtype=np.float32))
+    def _weights(self, placement: str, context: Collection[str]) -> Weights:
+        """Those of the placement; of `home` where it has none, or asks about a page that was not named."""
+        weights = self.weights.get(placement, self.weights["home"])
+        lost = not context and any(name.startswith(CONTEXT) for name in weights)
+        return self.weights["home"] if lost else weights
 
-    def _blended(self, weighted: dict[str, Candidates]) -> NDArray[np.float32]:
-        total = np.zeros(len(self.catalogue), dtype=np.float32)
-        for positions, values in weighted.values():
-            total[positions] += values
-        return total
+    def _proposed(self, name: str, history: CustomerHistory, mask: Mask, limit: int = 0) -> Candidates:
+        offset = self.config.rank_offset if self.config.normalise == "rank" else None
+        return proposed(self.sources[name], history, mask, max(self.config.candidates, limit), offset)
 
     def _popular_beside(
         self, chosen: NDArray[np.int64], mask: Mask, limit: int, near: str | None = None
@@ -301,22 +291,19 @@ class Blend(Recommender):
     def _answers(
         self,
         chosen: NDArray[np.int64],
+        mixture: Mixture,
         total: NDArray[np.float32],
-        weighted: dict[str, Candidates],
         history: CustomerHistory,
         context: Collection[str],
         explain: bool,
     ) -> list[Recommendation]:
-        shares = {name: _lookup(found, chosen) for name, found in weighted.items()}
-        order = [sorted(shares, key=lambda name: -shares[name][row]) for row in range(len(chosen))]
-        loud = [
-            [name for name in names[:MAX_REASONS] if shares[name][row] > 0] or ["popularity"]
-            for row, names in enumerate(order)
-        ]
+        loud = [names or ["popularity"] for names in mixture.loudest(chosen, MAX_REASONS)]
         told = explanations.Explainer(self.catalogue, self.sources, history, context)
         reasons = told.reasons(chosen, loud) if explain else [[] for _ in loud]
         return [
-            Recommendation(str(self.product_ids[position]), float(total[position]), names[0], why)
+            Recommendation(
+                str(self.product_ids[position]), float(total[position]), names[0].removeprefix(CONTEXT), why
+            )
             for position, names, why in zip(chosen, loud, reasons, strict=True)
         ]
 
@@ -340,10 +327,3 @@ class Blend(Recommender):
         blend.weights = json.loads((folder / "weights.json").read_text(encoding="utf-8"))
         blend._share_index()
         return blend
-
-
-def _lookup(candidates: Candidates, chosen: NDArray[np.int64]) -> NDArray[np.float32]:
-    """What one source adds to each chosen position; 0 where it proposed it not."""
-    positions, values = candidates
-    known = dict(zip(positions.tolist(), values.tolist(), strict=True))
-    return np.asarray([known.get(each, 0.0) for each in chosen.tolist()], dtype=np.float32)

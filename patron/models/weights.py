@@ -8,15 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from patron.models.candidates import Candidates
+
 CUT = 10
 STEPS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
 """Weights tried for one source while the others stand still; then all are scaled to sum to 1."""
 PASSES = 5
 MIN_GAIN = 1e-5
 GAINS = 1 / np.log2(np.arange(2, CUT + 2))
-
-Candidates = tuple[NDArray[np.int64], NDArray[np.float32]]
-"""One source's positions and normalised scores (0..1] for one customer."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,251 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from patron.errors import DataError
+from patron.models.base import CustomerHistory, class_path, configured, open_model
+from patron.models.blend import PLACEMENTS, Blend, BlendConfig
+from patron.models.catalogue import Catalogue
+from patron.settings import PROJECT
+from tests.purchases import history, once, purchases
+from tests.recommender_contract import RecommenderContract
+
+NOBODY = CustomerHistory.empty()
+SMALL = BlendConfig(
+    als={"factors": 4, "iterations": 5},
+    item_item={"min_buyers": 1, "shrinkage": 0.0},
+    together={"basket": "order", "min_buyers": 1, "shrinkage": 0.0},
+)
+
+
+class TestBlend(RecommenderContract):
+    def unfitted(self):
+        return Blend(SMALL)
+
+
+# Tea drinkers a..d buy tea with a cup; coffee drinkers e..g coffee with a mug; postage comes with everything.
+ROWS = [
+    (who, what, day)
+    for place, who in enumerate("abcdefg")
+    for day in (60 + place, 90 + place)
+    for what in (("tea", "cup", "postage") if who in "abcd" else ("coffee", "mug", "postage"))
+]
+ROWS += [("a", "honey", 75), ("b", "honey", 75), ("h", "sold out", 95), ("h", "tea", 95)]
+PRODUCTS = sorted({row[1] for row in ROWS})
+CATEGORIES = {"tea": "food", "coffee": "food", "honey": "food", "cup": "kitchen", "mug": "kitchen"}
+TEA = history(("tea", 5, 25, 21), ("honey", 1, 12, None))
+
+
+@pytest.fixture(scope="module")
+def blend():
+    facts = {
+        "titles": np.array([each.title() for each in PRODUCTS]),
+        "categories": np.array([CATEGORIES.get(each, "") for each in PRODUCTS]),
+        "in_stock": np.array([each != "sold out" for each in PRODUCTS]),
+        "visible": np.array([each != "postage" for each in PRODUCTS]),
+    }
+    known = Catalogue(**{**vars(Catalogue.of(np.array(PRODUCTS))), **facts})
+    model = Blend(SMALL)
+    model.fit(purchases(ROWS), known, seed=1, threads=1)
+    return model
+
+
+def ids(found):
+    return [each.product_id for each in found]
+
+
+def told(found):
+    return {each.product_id: [(why.code, why.product_id) for why in each.reasons] for each in found}
+
+
+def mask(blend, *product_ids):
+    return np.isin(blend.product_ids, product_ids)
+
+
+def test_repeats_lead_and_neighbours_follow(blend):
+    found = blend.recommend(TEA, 3)
+    assert ids(found)[:2] == ["tea", "honey"] or ids(found)[:2] == ["tea", "cup"]
+    assert found[0].source == "buy_again"
+    assert [each.score for each in found] == sorted((each.score for each in found), reverse=True)
+
+
+@pytest.mark.parametrize("placement", [*PLACEMENTS, "email"])
+@pytest.mark.parametrize("bought", [NOBODY, TEA, once("mug"), once("unknown")])
+def test_nothing_is_shown_twice_or_cannot_be_sold(blend, placement, bought):
+    found = ids(blend.recommend(bought, 50, placement=placement, context_product_ids=["cup"]))
+    assert len(set(found)) == len(found)
+    assert not {"postage", "sold out", "cup"} & set(found)
+
+
+@pytest.mark.parametrize("limit", [1, 3, 5])
+def test_the_limit_is_met_when_enough_products_are_allowed(blend, limit):
+    for bought in (NOBODY, TEA, once("unknown")):
+        assert len(blend.recommend(bought, limit)) == limit
+    assert len(blend.recommend(TEA, 3, exclude=["tea", "honey"])) == 3
+    assert len(blend.recommend(TEA, 100)) == 5
+
+
+def test_the_filter_comes_before_the_cut(blend):
+    assert ids(blend.recommend(TEA, 1, allowed=mask(blend, "mug"))) == ["mug"]
+    assert ids(blend.recommend(TEA, 9, allowed=mask(blend, "mug", "postage", "sold out"))) == ["mug"]
+    assert blend.recommend(TEA, 9, allowed=mask(blend)) == []
+    assert blend.recommend(TEA, 0) == []
+
+
+def test_an_unknown_customer_gets_what_is_popular(blend):
+    found = blend.recommend(NOBODY, 2)
+    assert ids(found) == ["tea", "cup"]
+    assert {each.source for each in found} == {"popularity"}
+    assert ids(found) == ids(blend.popular(2))
+
+
+def test_buy_again_holds_only_what_was_bought(blend):
+    assert sorted(ids(blend.recommend(TEA, 10, placement="buy_again"))) == ["honey", "tea"]
+    assert blend.recommend(NOBODY, 10, placement="buy_again") == []
+
+
+def test_a_page_is_answered_by_what_goes_with_it(blend):
+    for placement in ("product", "cart"):
+        found = blend.recommend(NOBODY, 2, placement=placement, context_product_ids=["mug"])
+        assert found[0].product_id == "coffee"
+        assert found[0].source in ("item_item", "together")
+        assert ("often_bought_with", "mug") in told(found)["coffee"]
+
+
+def test_a_page_that_is_not_named_is_answered_like_home(blend):
+    assert blend.recommend(TEA, 5, placement="cart") == blend.recommend(TEA, 5)
+
+
+def test_reasons_say_what_happened(blend):
+    found = blend.recommend(TEA, 5, placement="buy_again")
+    words = {each.product_id: each.reasons[0] for each in found}
+    assert words["tea"].code == "due_again"
+    assert words["tea"].text == "Bought 5 times, usually every 21 days, last 25 days ago"
+    assert words["honey"].code == "bought_before"
+    assert words["honey"].text == "Bought once, last 12 days ago"
+
+
+def test_reasons_name_the_product_behind_them():
+    model = Blend(SMALL.model_copy(update={"weights": {"home": {"item_item": 1.0}}}))
+    model.fit(purchases(ROWS), seed=1)
+    found = model.recommend(once("mug", "unknown"), 2, allowed=mask(model, "coffee"))
+    assert told(found) == {"coffee": [("because_you_bought", "mug")]}
+
+
+def test_reasons_are_left_out_on_request(blend):
+    quiet = blend.recommend(TEA, 5, explain=False)
+    assert ids(quiet) == ids(blend.recommend(TEA, 5))
+    assert not any(each.reasons for each in quiet)
+
+
+def test_every_home_answer_has_a_reason(blend):
+    for bought in (NOBODY, TEA, once("mug")):
+        assert all(each.reasons for each in blend.recommend(bought, 5))
+
+
+def test_similar_products_are_neighbours_then_the_popular_of_the_category(blend):
+    found = blend.similar("mug", "similar", 5)
+    assert ids(found)[0] == "coffee"
+    assert ids(found) == ["coffee", "cup", "tea", "honey"]
+    assert [each.source for each in found] == ["item_item", *["popularity"] * 3]
+    assert ids(blend.similar("coffee", "bought_together", 1)) == ["mug"]
+    assert ids(blend.similar("unknown", "similar", 2)) == ["tea", "cup"]
+    assert ids(blend.similar("mug", "similar", 1, allowed=mask(blend, "honey"))) == ["honey"]
+
+
+def test_ranking_gives_back_the_same_products(blend):
+    found = blend.rank(TEA, ["mug", "nonsense", "tea", "sold out", "tea"])
+    assert sorted(ids(found)) == ["mug", "nonsense", "sold out", "tea"]
+    assert ids(found)[0] == "tea"
+    assert ids(found)[-1] == "nonsense"
+    assert blend.rank(TEA, []) == []
+
+
+def test_popular_counts_buyers(blend):
+    found = blend.popular(3, exclude=["tea"])
+    assert ids(found) == ["cup", "coffee", "mug"]
+    assert found[0].score == 4
+    assert found[0].reasons[0].text == "Bought by 4 customers in the last 28 days"
+
+
+def test_scores_agree_with_recommendations(blend):
+    scores = blend.scores(TEA)
+    for each in blend.recommend(TEA, 5):
+        assert scores[blend.catalogue.position(each.product_id)] == pytest.approx(each.score)
+    assert scores[blend.catalogue.position("postage")] == 0
+
+
+def fresh():
+    model = Blend(SMALL)
+    model.fit(purchases(ROWS), seed=1)
+    return model
+
+
+def test_weights_go_to_the_source_that_knows():
+    model = fresh()
+    bought = [once("tea"), once("mug"), once("honey"), once("coffee")]
+    again = [[model.catalogue.position(str(each.product_ids[0]))] for each in bought]
+    assert model.fit_weights(bought, again, seed=1) == pytest.approx(1.0)
+    assert max(model.weights["home"], key=model.weights["home"].get) == "buy_again"
+    assert sum(model.weights["home"].values()) == pytest.approx(1.0, abs=1e-5)
+    assert model.weights["cart"] == PLACEMENTS["cart"]
+
+
+def test_weights_are_the_same_for_the_same_seed_and_survive_saving(tmp_path):
+    one, other = fresh(), fresh()
+    bought, relevant = [TEA, once("mug"), NOBODY], [{0, 1}, np.array([2]), []]
+    assert one.fit_weights(bought, relevant, seed=3) == other.fit_weights(bought, relevant, seed=3)
+    assert one.weights == other.weights
+    one.save(tmp_path)
+    assert Blend.load(tmp_path).weights == one.weights
+    assert Blend.load(tmp_path).recommend(TEA, 5) == one.recommend(TEA, 5)
+
+
+def test_weights_cannot_be_fitted_on_nothing():
+    with pytest.raises(DataError, match="No customer bought anything"):
+        fresh().fit_weights([TEA], [[]])
+
+
+def test_a_placement_of_ones_own_can_be_weighted():
+    config = SMALL.model_copy(update={"weights": {"email": {"popularity": 1.0}}})
+    model = Blend(config)
+    model.fit(purchases(ROWS), seed=1)
+    assert {each.source for each in model.recommend(TEA, 3, placement="email")} == {"popularity"}
+    assert model.recommend(TEA, 1)[0].source == "buy_again"
+
+
+def test_ranks_can_make_sources_comparable():
+    model = Blend(SMALL.model_copy(update={"normalise": "rank"}))
+    model.fit(purchases(ROWS), seed=1)
+    assert model.recommend(TEA, 1)[0].product_id == "tea"
+
+
+def test_the_shipped_configs_say_the_defaults():
+    for name in ("recommender", "popularity", "item-item", "als", "buy-again"):
+        kind, config = configured(PROJECT / "configs" / "models" / f"{name}.toml")
+        assert config == kind.Config()
+    assert configured(PROJECT / "configs" / "models" / "recommender.toml")[0] is Blend
+
+
+def test_a_sealed_artifact_is_opened_by_its_manifest(tmp_path):
+    from datetime import UTC, datetime
+
+    from patron.artifacts import seal
+
+    model = fresh()
+    model.save(tmp_path)
+    seal(
+        tmp_path,
+        name="patron-recommender",
+        model=class_path(model),
+        version="0123456789abcdef",
+        trained_at=datetime(2024, 1, 2, tzinfo=UTC),
+        cutoff=datetime(2024, 1, 1, tzinfo=UTC),
+        data_hash="none",
+        features={},
+        parameters={},
+    )
+    opened, _ = open_model(tmp_path)
+    assert isinstance(opened, Blend)
+    assert opened.recommend(TEA, 5) == model.recommend(TEA, 5)
