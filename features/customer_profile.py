@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from features.staging import Staged
+from features.staging import Staged, whole_seconds
 from features.view import FieldType, View
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ FIELDS: dict[str, FieldType] = {
 
 def snapshot(staged: Staged, cutoff: int) -> ibis.Table:
     """Customers who had signed up before the cutoff, or whose sign-up is not known."""
-    signed_up = staged.customers.signed_up_at.epoch_seconds().cast("int64")
+    signed_up = whole_seconds(staged.customers.signed_up_at)
     known = staged.customers.mutate(signed_up_at=signed_up)
     return known.filter(known.signed_up_at.isnull() | (known.signed_up_at < cutoff)).select(
         "customer_id",
@@ -32,7 +32,7 @@ def snapshot(staged: Staged, cutoff: int) -> ibis.Table:
         "tier",
         "signed_up_at",
         "attributes",
-        birthday=known.birthday.cast("timestamp").epoch_seconds().cast("int64"),
+        birthday=whole_seconds(known.birthday),
         consent_recommend=known.consent_recommend.fill_null(True),
         consent_offers=known.consent_offers.fill_null(True),
         consent_training=known.consent_training.fill_null(True),

@@ -79,8 +79,8 @@ def order_lines(lines: ibis.Table, products: ibis.Table) -> ibis.Table:
         "customer_id",
         "order_id",
         "product_id",
-        at=lines.ordered_at.epoch_seconds().cast("int64"),
-        ingested_at=lines.ingested_at.epoch_seconds().cast("int64"),
+        at=whole_seconds(lines.ordered_at),
+        ingested_at=whole_seconds(lines.ingested_at),
         units_milli=(quantity * 1000).cast("int64"),
         gross_cents=hundredths(gross),
         paid_cents=hundredths(paid),
@@ -91,6 +91,11 @@ def order_lines(lines: ibis.Table, products: ibis.Table) -> ibis.Table:
     return joined.select(*amounts.columns, "category", visible=ibis.coalesce(joined.visible, True)).order_by(
         "customer_id", "at", "order_id", "product_id", "units_milli", "paid_cents"
     )
+
+
+def whole_seconds(time: ibis.Value) -> ibis.Value:
+    """Epoch seconds, parts of a second dropped: rounded, the last half second of a day is the next day."""
+    return time.truncate("s").epoch_seconds().cast("int64")
 
 
 def hundredths(amount: ibis.Value) -> ibis.Value:
