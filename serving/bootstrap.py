@@ -1,0 +1,172 @@
+"""Wires the settings to the parts that answers are made of. Tests pass parts of their own."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Protocol
+
+from patron.artifacts import NAMES, champion
+from patron.errors import ArtifactError, FeatureError, NoChampion, PatronError
+from patron.models.base import Model, open_model
+from patron.settings import Settings
+from serving.decision_log import DecisionLog
+from serving.keys import KeyRing
+
+if TYPE_CHECKING:
+    from features.rows import Rows
+
+log = logging.getLogger(__name__)
+
+
+class Features(Protocol):
+    """The online store, as endpoints use it."""
+
+    @property
+    def as_of(self) -> datetime | None: ...
+
+    def read(self, ids: Sequence[str], references: Sequence[str]) -> Rows: ...
+
+    def offered_references(self) -> set[str]: ...
+
+
+@dataclass(frozen=True)
+class Served:
+    """A champion in memory."""
+
+    name: str
+    version: str
+    model: Any
+
+    @property
+    def label(self) -> dict[str, str]:
+        return {"name": self.name, "version": self.version}
+
+
+@dataclass
+class Parts:
+    """What the endpoints answer from. A part that could not be had stands in `missing` with its error."""
+
+    settings: Settings
+    keys: KeyRing
+    decisions: DecisionLog
+    features: Features | None = None
+    models: Mapping[str, Served] = field(default_factory=dict)
+    missing: Mapping[str, PatronError] = field(default_factory=dict)
+
+    def model(self, name: str) -> Served:
+        """The champion. Raises what kept it from being loaded: NoChampion or another ArtifactError."""
+        if name in self.models:
+            return self.models[name]
+        raise self.missing.get(name) or NoChampion(f"No champion for '{short(name)}'.")
+
+    def read(self, ids: Sequence[str], references: Sequence[str]) -> Rows:
+        """Features of these customers; those that the store does not offer are left out.
+
+        Raises FeatureError when the store cannot be read.
+        """
+        if self.features is None:
+            raise self.missing.get("features") or FeatureError("The online store is not open.")
+        offered = self.features.offered_references()
+        try:
+            return self.features.read(ids, [each for each in references if each in offered])
+        except PatronError:
+            raise
+        except Exception as error:
+            raise FeatureError("The online store failed.") from error
+
+    @property
+    def as_of(self) -> datetime | None:
+        return self.features.as_of if self.features else None
+
+    def now(self) -> datetime:
+        """The real time, or with `clock = "data"` the moment of the features."""
+        return (self.as_of if self.settings.clock == "data" else None) or datetime.now(UTC)
+
+    @property
+    def ready(self) -> bool:
+        """Something can be answered: features are there, and a model at least."""
+        return self.features is not None and bool(self.models)
+
+    def state(self) -> dict[str, Any]:
+        """What is loaded and what is missing, without paths."""
+        return {
+            "models": {name: served.version for name, served in sorted(self.models.items())},
+            "features_as_of": self.as_of,
+            "missing": {name: reason(error, name) for name, error in sorted(self.missing.items())},
+        }
+
+
+def short(name: str) -> str:
+    return name.removeprefix("patron-")
+
+
+def reason(error: PatronError, name: str) -> dict[str, str]:
+    todo = f"patron train {short(name)}" if name in NAMES else "patron features materialize"
+    return {"code": error.code, "do": todo}
+
+
+def parts(settings: Settings) -> Parts:
+    """Open everything that can be opened. What fails is logged and named in `missing`; nothing is raised."""
+    missing: dict[str, PatronError] = {}
+    features = open_features(settings, missing)
+    models = open_models(settings, features.offered_references() if features else None, missing)
+    for name, error in missing.items():
+        log.warning("%s is not served: %s", name, error)
+    return Parts(
+        settings=settings,
+        keys=KeyRing(settings.home / "keys.json"),
+        decisions=DecisionLog(settings.events / "decisions.db"),
+        features=features,
+        models=models,
+        missing=missing,
+    )
+
+
+def open_features(settings: Settings, missing: dict[str, PatronError]) -> Features | None:
+    from features.online import OnlineFeatures
+
+    try:
+        return OnlineFeatures(settings)
+    except PatronError as error:
+        missing["features"] = error
+    except Exception:
+        log.exception("The online store did not open")
+        missing["features"] = FeatureError(
+            "The online store did not open. Load it: patron features materialize"
+        )
+    return None
+
+
+def open_models(
+    settings: Settings, offered: Collection[str] | None, missing: dict[str, PatronError]
+) -> dict[str, Served]:
+    """Every champion that can be loaded. `offered`: the features that there are; None where unknown."""
+    found: dict[str, Served] = {}
+    for name in NAMES:
+        try:
+            found[name] = open_champion(settings, name, offered)
+        except PatronError as error:
+            missing[name] = error
+        except Exception:
+            log.exception("%s did not load", name)
+            missing[name] = ArtifactError(f"{name} did not load. Promote another version.")
+    return found
+
+
+def open_champion(settings: Settings, name: str, offered: Collection[str] | None) -> Served:
+    """Load the promoted version from its verified copy.
+
+    Raises NoChampion, or ArtifactError for a changed file or a feature that the store does not offer.
+    """
+    chosen = champion(settings.models, name)
+    lacking = [] if offered is None else sorted(set(chosen.manifest.features) - set(offered))
+    if lacking:
+        raise ArtifactError(
+            f"{name} {chosen.version} reads {', '.join(lacking)}, which the feature store does not offer. "
+            "Load it again (patron features materialize), or train on what it offers."
+        )
+    model: Model = open_model(chosen.folder)[0]
+    return Served(name, chosen.version, model)

@@ -1,0 +1,140 @@
+"""Commands of this room: `patron serve`, `patron score`, `patron keys create | list | revoke`."""
+
+from __future__ import annotations
+
+import json as jsonlib
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from patron import console
+from patron.console import JsonOption
+from patron.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+app = typer.Typer()
+keys = typer.Typer(help="Make, list and revoke API keys.", no_args_is_help=True)
+app.add_typer(keys, name="keys")
+
+
+@app.command()
+def serve(
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port. Default: setting `port`.")] = None,
+    host: Annotated[str | None, typer.Option(help="Address. Default: setting `host`.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, max=64, help="Processes that answer.")] = None,
+    json: JsonOption = False,
+) -> None:
+    """Start the service; Ctrl-C ends it."""
+    from patron.settings import load_settings
+    from serving.server import listen
+    from serving.server import serve as run
+
+    given = {"port": port, "host": host, "workers": workers}
+    settings = load_settings(**{name: value for name, value in given.items() if value is not None})
+    warn_if_empty(settings)
+    listening = listen(settings.host, settings.port)
+    url = f"http://{f'[{settings.host}]' if ':' in settings.host else settings.host}:{settings.port}"
+    if json:
+        sys.stdout.write(jsonlib.dumps({"url": url, "workers": settings.workers}) + "\n")
+        sys.stdout.flush()
+    else:
+        console.note(f"Patron answers at {url} once loaded ({url}/readyz, {url}/docs.json). Ctrl-C ends it.")
+    raise typer.Exit(run(settings, listening))
+
+
+def warn_if_empty(settings: Any) -> None:
+    """Say what to do where the service would start with nothing to answer from."""
+    from patron.artifacts import NAMES
+
+    if not any((settings.models / name / "champion.json").is_file() for name in NAMES):
+        console.note("No model was promoted yet: endpoints will answer 503. Train first: patron train all")
+    if not (settings.home / "keys.json").is_file():
+        console.note(
+            "No API key exists: requests will be refused. Make one: patron keys create NAME --scope crm"
+        )
+
+
+@app.command()
+def score(
+    to: Annotated[Path | None, typer.Option(help="File to write: .parquet or .csv.")] = None,
+    json: JsonOption = False,
+) -> None:
+    """Score every customer and write one row each for the CRM."""
+    from patron.settings import load_settings
+    from serving.batch import score_all
+
+    settings = load_settings()
+    with console.progress() as bar:
+        task = bar.add_task("Scoring customers", total=None)
+        outcome = score_all(
+            settings, to, advance=lambda done, total: bar.update(task, completed=done, total=total)
+        )
+    console.answer(outcome, json, show_score)
+
+
+def show_score(outcome: dict[str, Any], out: Console) -> None:
+    out.print(f"{outcome['customers']:,} customers as of {outcome['features_as_of']} -> {outcome['path']}")
+    for column, counts in outcome["counts"].items():
+        out.print(console.table(column, [column, "customers"], list(counts.items())))
+    for name in outcome["missing"]:
+        out.print(f"Columns of {name} are empty: it was not promoted.")
+
+
+@keys.command()
+def create(
+    name: Annotated[str, typer.Argument(help="The client that will hold the key.")],
+    scope: Annotated[list[str], typer.Option(help="storefront, crm or admin; repeatable.")],
+    json: JsonOption = False,
+) -> None:
+    """Make a key and print it once. A client may hold two at a time."""
+    from patron.settings import load_settings
+    from serving.keys import SCOPES
+    from serving.keys import create as make
+
+    wrong = sorted(set(scope) - set(SCOPES))
+    if wrong:
+        raise UsageError(f"No scope {', '.join(wrong)}. There are: {', '.join(SCOPES)}")
+    key, record = make(load_settings().home / "keys.json", name, scope)  # type: ignore[arg-type]
+    document = {"key": key, **shown(record)}
+    console.answer(document, json, lambda _, out: out.print(key, highlight=False, soft_wrap=True))
+    console.note("Store the key now: it is not shown again.")
+
+
+@keys.command(name="list")
+def list_keys(json: JsonOption = False) -> None:
+    """List the live keys, without their secrets."""
+    from patron.settings import load_settings
+    from serving.keys import read
+
+    found = [shown(each) for each in read(load_settings().home / "keys.json")]
+    rows = [(each["lookup"], each["client"], " ".join(each["scopes"]), each["created_at"]) for each in found]
+    columns = ["lookup", "client", "scopes", "created"]
+    console.answer(found, json, lambda _, out: out.print(console.table("Live keys", columns, rows)))
+
+
+@keys.command()
+def revoke(
+    lookup: Annotated[str, typer.Argument(help="The eight characters after `patron_`.")],
+    json: JsonOption = False,
+) -> None:
+    """Revoke a key; running services refuse it within a second or so."""
+    from patron.settings import load_settings
+    from serving.keys import revoke as remove
+
+    record = remove(load_settings().home / "keys.json", lookup)
+    console.answer(
+        {"revoked": shown(record)}, json, lambda _, out: out.print(f"Revoked {lookup} of {record.client}.")
+    )
+
+
+def shown(record: Any) -> dict[str, Any]:
+    return {
+        "lookup": record.lookup,
+        "client": record.client,
+        "scopes": sorted(record.scopes),
+        "created_at": record.created_at.isoformat(),
+    }

@@ -1,0 +1,252 @@
+"""The outermost ASGI layer: what every request meets before the Bento, and every answer after it.
+
+In this order: request id, Host, route (404), method (405), key (401), scope (403), content type (415), size
+(413), JSON (400), fields (422), places in flight (429, 503), time (503). Only the routes that it knows reach
+the Bento: whatever else the serving framework would answer does not exist. Every error is a problem document.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from patron.settings import Settings
+from serving import cors
+from serving.bootstrap import Parts
+from serving.keys import Key
+from serving.metrics import Metrics
+from serving.operations import BODY, Operation
+from serving.problems import Problem, Reply, invalid, of_error, of_status, request_id, unavailable
+
+Scope = dict[str, Any]
+Page = Callable[[], Reply]
+HOST = re.compile(rb"[A-Za-z0-9._~%:\[\]-]{1,255}")
+REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+ALWAYS = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
+IN_FLIGHT = 64
+IN_FLIGHT_PER_CLIENT = 48
+log = logging.getLogger(__name__)
+
+
+class Gateway:
+    """Wraps the Bento's ASGI app. `pages`: path -> an open GET page that the gateway answers itself."""
+
+    def __init__(
+        self,
+        app: Any,
+        operations: Sequence[Operation],
+        pages: Mapping[str, Page],
+        parts: Callable[[], Parts],
+        metrics: Metrics,
+    ) -> None:
+        self.app = app
+        self.operations = operations
+        self.pages = pages
+        self.parts = parts
+        self.metrics = metrics
+        self.in_flight: Counter[str] = Counter()
+
+    @property
+    def settings(self) -> Settings:
+        return self.parts().settings
+
+    async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, send)
+        elif scope["type"] == "http":
+            await self.http(scope, receive, send)
+        else:
+            await send({"type": "websocket.close", "code": 1008})
+
+    async def http(self, scope: Scope, receive: Any, send: Any) -> None:
+        started = time.perf_counter()
+        headers = Headers(scope)
+        origins = self.settings.cors_origins
+        request_id.set(identify(headers))
+        operation, reply = await self.reply(scope, headers, receive)
+        self.metrics.observe(operation, reply.status, time.perf_counter() - started)
+        extra = {"x-request-id": request_id.get(), **cors.headers(headers.text(b"origin"), origins)}
+        await transmit(reply, extra, send)
+
+    async def reply(self, scope: Scope, headers: Headers, receive: Any) -> tuple[str, Reply]:
+        """Name of the operation ('other' for none, so that metrics stay bounded) and the answer."""
+        name = "other"
+        try:
+            check_host(headers)
+            if scope["method"] == "OPTIONS" and (
+                preflight := cors.preflight(headers, self.settings.cors_origins)
+            ):
+                return name, preflight
+            path, method = scope["path"], "GET" if scope["method"] == "HEAD" else scope["method"]
+            if path in self.pages:
+                name = path.strip("/")
+                check_method(method, {"GET"})
+                return name, self.pages[path]()
+            operation = self.route(path, method)
+            name = operation.name
+            key = self.authorise(headers, operation)
+            body = await self.body(headers, receive, operation)
+            return name, await self.forward({**scope, BODY: body}, key.client)
+        except Exception as error:
+            problem = of_error(error)
+            if problem.status == 500:
+                log.exception("The gateway failed")
+            return name, problem.reply()
+
+    def route(self, path: str, method: str) -> Operation:
+        found = [each for each in self.operations if each.pattern.fullmatch(path)]
+        if not found:
+            raise Problem(404, "no_such_route", "No such route. GET /docs.json lists them.")
+        check_method(method, {each.method for each in found})
+        return next(each for each in found if each.method == method)
+
+    def authorise(self, headers: Headers, operation: Operation) -> Key:
+        key = self.parts().keys.find(headers.text(b"x-api-key"))
+        if key is None:
+            raise Problem(
+                401,
+                "no_key",
+                "Send a live key in X-API-Key. Make one: patron keys create NAME --scope storefront",
+                headers={"www-authenticate": 'ApiKey realm="patron"'},
+            )
+        if not key.scopes & operation.scopes:
+            scopes = " or ".join(sorted(operation.scopes)) or "no scope at all"
+            raise Problem(403, "missing_scope", f"The key lacks the scope of this endpoint: {scopes}.")
+        return key
+
+    async def body(self, headers: Headers, receive: Any, operation: Operation) -> Any:
+        """The validated request of a POST, None where the operation reads no body."""
+        if operation.request is None:
+            return None
+        check_content(headers)
+        try:
+            async with asyncio.timeout(self.settings.request_timeout_seconds):
+                data = await self.read(receive)
+        except TimeoutError:
+            raise Problem(408, "slow_request", "The body did not arrive in time.", headers=CLOSE) from None
+        try:
+            return operation.request.model_validate_json(data)
+        except ValidationError as error:
+            raise invalid(error) from None
+
+    async def read(self, receive: Any) -> bytes:
+        """The body, counted as it arrives: a chunked one declares no length."""
+        data, limit = bytearray(), self.settings.max_body_bytes
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise Problem(400, "disconnected", "The caller went away before the body was complete.")
+            data += message.get("body", b"")
+            if len(data) > limit:
+                detail = f"The body is larger than {limit} bytes. Split it into several requests."
+                raise Problem(413, "too_large", detail, headers=CLOSE)
+            if not message.get("more_body", False):
+                return bytes(data)
+
+    async def forward(self, scope: Scope, client: str) -> Reply:
+        """The Bento's answer, if there is a place for one more request and it comes in time."""
+        if self.in_flight.total() >= IN_FLIGHT:
+            raise unavailable("overloaded", "The service is at its limit. Try again shortly.", 1)
+        if self.in_flight[client] >= IN_FLIGHT_PER_CLIENT:
+            retry = {"retry-after": "1"}
+            raise Problem(429, "too_many_requests", "Too many requests at once.", headers=retry)
+        self.in_flight[client] += 1
+        task = asyncio.ensure_future(collect(self.app, scope))
+        task.add_done_callback(lambda done: self.release(client, done))
+        finished, _ = await asyncio.wait({task}, timeout=self.settings.request_timeout_seconds)
+        if not finished:
+            raise unavailable("timeout", "The answer took too long. Ask for less, or try again.", 1)
+        return task.result()
+
+    def release(self, client: str, task: asyncio.Future[Reply]) -> None:
+        """Free the place once the work has really ended, also when nobody waits for it any more."""
+        self.in_flight[client] -= 1
+        self.in_flight += Counter()
+        if not task.cancelled():
+            task.exception()
+
+
+CLOSE = {"connection": "close"}
+
+
+class Headers:
+    """A request's headers, as bytes: they need not be ASCII."""
+
+    def __init__(self, scope: Scope) -> None:
+        self._pairs = scope["headers"]
+
+    def get(self, name: bytes) -> bytes:
+        """The value, empty where there is none; only the first of several."""
+        return next((value for key, value in self._pairs if key == name), b"")
+
+    def text(self, name: bytes) -> str:
+        return self.get(name).decode("latin-1")
+
+
+def identify(headers: Headers) -> str:
+    """The caller's request id where it is well-formed, else a new one."""
+    given = headers.get(b"x-request-id")
+    return given.decode() if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+
+
+def check_host(headers: Headers) -> None:
+    if not HOST.fullmatch(headers.get(b"host")):
+        raise Problem(400, "bad_host", "The Host header is missing or malformed.")
+
+
+def check_method(method: str, known: set[str]) -> None:
+    if method not in known:
+        allow = ", ".join(sorted(known | ({"HEAD"} if "GET" in known else set())))
+        raise Problem(405, "method_not_allowed", f"This route answers {allow}.", headers={"allow": allow})
+
+
+def check_content(headers: Headers) -> None:
+    media_type = headers.text(b"content-type").partition(";")[0].strip().lower()
+    if media_type != "application/json":
+        raise Problem(415, "not_json_type", "Send Content-Type: application/json.")
+    if headers.text(b"content-encoding").strip().lower() not in ("", "identity"):
+        raise Problem(415, "encoded", "Send the body without Content-Encoding.")
+
+
+async def collect(app: Any, scope: Scope) -> Reply:
+    """Run the app to its end. Errors that it did not describe as problems are described here."""
+    start: dict[str, Any] = {"status": 500, "headers": []}
+    parts: list[bytes] = []
+
+    async def send(message: dict[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            start.update(message)
+        else:
+            parts.append(message.get("body", b""))
+
+    await app(scope, nothing_to_receive(), send)
+    headers = {key.decode("latin-1").lower(): value.decode("latin-1") for key, value in start["headers"]}
+    if start["status"] >= 400 and "problem" not in headers.get("content-type", ""):
+        return of_status(start["status"]).reply()
+    return Reply(start["status"], b"".join(parts), headers)
+
+
+def nothing_to_receive() -> Callable[[], Any]:
+    """An ASGI `receive` for a request whose body was read already."""
+    messages = iter([{"type": "http.request", "body": b"", "more_body": False}])
+
+    async def receive() -> dict[str, Any]:
+        return next(messages, {"type": "http.disconnect"})
+
+    return receive
+
+
+async def transmit(reply: Reply, extra: Mapping[str, str], send: Any) -> None:
+    kept = {key: value for key, value in reply.headers.items() if key not in ("server", "content-length")}
+    headers = {**kept, **ALWAYS, **extra, "content-length": str(len(reply.body))}
+    pairs = [(key.encode("latin-1"), value.encode("latin-1")) for key, value in headers.items()]
+    await send({"type": "http.response.start", "status": reply.status, "headers": pairs})
+    await send({"type": "http.response.body", "body": reply.body})

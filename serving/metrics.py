@@ -1,0 +1,50 @@
+"""What is counted: requests by operation and status, and their time. Labels come from our own lists."""
+
+from __future__ import annotations
+
+import os
+
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    generate_latest,
+    multiprocess,
+)
+
+from serving.problems import Reply
+
+BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+
+
+class Metrics:
+    """Counters of one process; with several workers they meet in PROMETHEUS_MULTIPROC_DIR."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Counter(
+            "patron_requests",
+            "Requests by operation and status.",
+            ["operation", "status"],
+            registry=self.registry,
+        )
+        self.seconds = Histogram(
+            "patron_request_seconds",
+            "Time to an answer by operation.",
+            ["operation"],
+            buckets=BUCKETS,
+            registry=self.registry,
+        )
+
+    def observe(self, operation: str, status: int, seconds: float) -> None:
+        self.requests.labels(operation, str(status)).inc()
+        self.seconds.labels(operation).observe(seconds)
+
+    def page(self) -> Reply:
+        """The Prometheus text format, summed over all workers."""
+        registry = self.registry
+        if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+            registry = CollectorRegistry()
+            multiprocess.MultiProcessCollector(registry)
+        return Reply(200, generate_latest(registry), {"content-type": CONTENT_TYPE_LATEST})

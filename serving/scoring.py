@@ -1,0 +1,111 @@
+"""Scores of customers, computed once for the endpoints, the profile and the batch alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from patron.models.base import Reason
+
+if TYPE_CHECKING:
+    from features.rows import Rows
+    from serving.bootstrap import Served
+
+PROSPECT = "prospect"
+MAX_OFFERS = 1000
+
+
+@dataclass(frozen=True)
+class ChurnTable:
+    """One entry a customer; probability, risk and date are None where the status is not `scored`."""
+
+    status: list[Any]
+    probability: list[float | None]
+    risk: list[Any]
+    next_order_at: list[datetime | None]
+    reasons: list[list[Reason]]
+
+
+@dataclass(frozen=True)
+class ValueTable:
+    """One entry a customer; everything but the status is None for an unknown one."""
+
+    status: list[Any]
+    expected_value: list[float | None]
+    low: list[float | None]
+    high: list[float | None]
+    expected_orders: list[float | None]
+    probability_active: list[float | None]
+    tier: list[Any]
+    reasons: list[list[Reason]]
+
+
+def churn_table(served: Served, rows: Rows, explain: int = 3) -> ChurnTable:
+    """Churn scores. A customer without orders is `unknown`."""
+    status = np.where(rows.known, "scored", "unknown").astype("U32")
+    known = rows.take(rows.known)
+    status[rows.known] = served.model.statuses(known.columns)
+    scored = status == "scored"
+    chosen = rows.take(scored).columns
+    probability = served.model.predict(chosen)
+    days = served.model.next_order_days(chosen)
+    return ChurnTable(
+        status=status.tolist(),
+        probability=spread(probability, scored),
+        risk=spread(served.model.risks(probability), scored),
+        next_order_at=spread([after(rows.as_of, each) for each in days.tolist()], scored),
+        reasons=spread(served.model.reasons(chosen, explain), scored, list),
+    )
+
+
+def after(moment: datetime | None, days: float) -> datetime | None:
+    """`days` after the moment, to the second; None where either is not known."""
+    if moment is None or not np.isfinite(days):
+        return None
+    return moment + timedelta(seconds=round(days * 86_400))
+
+
+def value_table(served: Served, rows: Rows, horizon_days: int, explain: int = 3) -> ValueTable:
+    """Lifetime values over the horizon; the tier is that of the trained horizon. No orders: `unknown`."""
+    known = rows.take(rows.known)
+    mask, model = rows.known, served.model
+    found = model.predict(known.columns, horizon_days)
+    usual = found if horizon_days == model.horizon_days else model.predict(known.columns, model.horizon_days)
+    return ValueTable(
+        status=np.where(mask, "scored", "unknown").tolist(),
+        expected_value=spread(found.expected_value, mask),
+        low=spread(found.low, mask),
+        high=spread(found.high, mask),
+        expected_orders=spread(found.expected_orders, mask),
+        probability_active=spread(found.probability_active, mask),
+        tier=spread(model.value_tiers(usual.expected_value), mask),
+        reasons=spread(model.reasons(known.columns, explain), mask, list),
+    )
+
+
+def spread(values: Iterable[Any], mask: NDArray[np.bool_], default: Any = None) -> list[Any]:
+    """Values of the masked rows at their places, else `default` (called if callable); NaN becomes None."""
+    given = iter(values.tolist() if isinstance(values, np.ndarray) else values)
+    filled = (
+        next(given) if each else (default() if callable(default) else default) for each in mask.tolist()
+    )
+    return [None if isinstance(each, float) and not np.isfinite(each) else each for each in filled]
+
+
+def segment_table(policy: Any, rows: Rows) -> tuple[list[str], list[str]]:
+    """(segment, lifecycle stage) of each customer; a customer without orders is a prospect in both."""
+    known = rows.take(rows.known).columns
+    segments = policy.segments.segment(known) if rows.known.any() else []
+    stages = policy.segments.stage(known) if rows.known.any() else []
+    return spread(segments, rows.known, PROSPECT), spread(stages, rows.known, PROSPECT)
+
+
+def best_action(policy: Any, segment: str, now: datetime) -> Any:
+    """The eligible offer with the highest expected margin; None where there is none. Nothing is sampled."""
+    found = policy.decide(segment, now, None, MAX_OFFERS, np.random.default_rng(0))
+    return max(found, key=lambda each: each.expected_margin, default=None)
