@@ -18,6 +18,7 @@ from patron.models.base import Config, CustomerHistory, Interactions, Recommenda
 from patron.models.buy_again import BuyAgain, BuyAgainConfig
 from patron.models.candidates import Candidates, Mixture, proposed
 from patron.models.catalogue import Catalogue
+from patron.models.diversity import spread
 from patron.models.explanations import CONTEXT, as_history
 from patron.models.item_item import ItemItem, ItemItemConfig
 from patron.models.popularity import Popularity, PopularityConfig
@@ -30,6 +31,8 @@ Mask = NDArray[np.bool_]
 Source = Popularity | ItemItem | ALS | BuyAgain
 
 MAX_REASONS = 2
+POOL = 5
+"""Candidates for each place of an answer that is spread over categories."""
 
 PLACEMENTS: dict[str, Weights] = {
     "home": {"buy_again": 0.6, "als": 0.15, "popularity": 0.1, "item_item": 0.1, "together": 0.05},
@@ -158,6 +161,7 @@ class Blend(Recommender):
         placement: str = "home",
         explain: bool = True,
         context_product_ids: Collection[str] = (),
+        diversity: float = 0.0,
     ) -> list[Recommendation]:
         """The best products for a customer, best first, each once.
 
@@ -165,13 +169,16 @@ class Blend(Recommender):
         stock, in `exclude` or in `context_product_ids` (the page or the basket) never appear. Where the
         sources have too little to say, popular products follow with score 0, except in the placement
         `buy_again`, which holds only what the customer bought before. `source` is the one that adds most.
+        diversity: 0..1, how far to spread over categories; scores then no longer fall from rank to rank.
         """
         mask = self._mask(history, allowed, exclude, placement, context_product_ids)
         mixture = self._mixture(history, mask, placement, context_product_ids, limit)
         total = mixture.scores()
-        chosen = top(total, limit)
+        pool = limit if diversity <= 0 else limit * POOL
+        chosen = top(total, pool)
         if placement != "buy_again":
-            chosen = np.concatenate([chosen, self._popular_beside(chosen, mask, limit - len(chosen))])
+            chosen = np.concatenate([chosen, self._popular_beside(chosen, mask, pool - len(chosen))])
+        chosen = chosen[spread(total[chosen], self.catalogue.categories[chosen], limit, diversity)]
         return self._answers(chosen, mixture, total, history, context_product_ids, explain)
 
     def rank(

@@ -144,6 +144,17 @@ def test_every_home_answer_has_a_reason(blend):
         assert all(each.reasons for each in blend.recommend(bought, 5))
 
 
+def test_diversity_brings_other_categories_forward(blend):
+    alike = blend.recommend(NOBODY, 3, allowed=mask(blend, "tea", "coffee", "honey", "cup"))
+    spread = blend.recommend(NOBODY, 3, allowed=mask(blend, "tea", "coffee", "honey", "cup"), diversity=1.0)
+    assert ids(alike) == ["tea", "cup", "coffee"]
+    assert ids(spread)[:2] == ["tea", "cup"]
+    assert ids(blend.recommend(TEA, 2, allowed=mask(blend, "tea", "honey", "cup"), diversity=1.0)) == [
+        "tea",
+        "cup",
+    ]
+
+
 def test_similar_products_are_neighbours_then_the_popular_of_the_category(blend):
     found = blend.similar("mug", "similar", 5)
     assert ids(found)[0] == "coffee"
