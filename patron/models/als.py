@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from patron.models.base import Config, CustomerHistory, Interactions, Recommender
-from patron.models.products import ProductIndex, read_arrays, read_config, write_arrays
+from patron.models.base import DAY, Config, CustomerHistory, Interactions, Recommender
+from patron.models.products import ProductIndex, decay, read_arrays, read_config, write_arrays
 
 
 class ALSConfig(Config):
@@ -29,6 +29,8 @@ class ALSConfig(Config):
     """Passes over customers and products."""
     confidence: Literal["log", "bm25", "one"] = "log"
     """What times bought turn into: 1 + their logarithm, BM25 weights, or 1."""
+    half_life_days: float = 60.0
+    """A product last bought this long ago weighs half; 0: all weigh alike."""
 
 
 BM25_K1 = 1.2
@@ -59,12 +61,12 @@ class ALS(Recommender):
         self.product_ids = interactions.product_ids
         for cached in ("index", "_gram"):
             self.__dict__.pop(cached, None)
-        counts = _order_counts(interactions)
+        counts, days = _order_counts(interactions)
         self._learn_weights(counts)
         if counts.nnz == 0:
             self.item_factors = np.zeros((counts.shape[1], self.config.factors), dtype=np.float32)
             return
-        self.item_factors = self._factorise(self._confidences(counts), seed, threads)
+        self.item_factors = self._factorise(self._confidences(counts, days), seed, threads)
 
     def _factorise(self, confidences: sparse.csr_matrix, seed: int, threads: int) -> NDArray[np.float32]:
         # Imported before the limit is set: it holds only for libraries that are loaded by then.
@@ -93,21 +95,26 @@ class ALS(Recommender):
         self.item_weights = rarity.astype(np.float32)
         self.mean_length = float(counts.sum() / max(customers, 1)) or 1.0
 
-    def _confidences(self, counts: sparse.csr_matrix) -> sparse.csr_matrix:
+    def _confidences(self, counts: sparse.csr_matrix, days: NDArray[np.float64]) -> sparse.csr_matrix:
         lengths = np.repeat(np.asarray(counts.sum(axis=1)).ravel(), np.diff(counts.indptr))
-        data = self._confidence(counts.data, counts.indices, lengths).astype(np.float32)
+        data = self._confidence(counts.data, days, counts.indices, lengths).astype(np.float32)
         return sparse.csr_matrix((data, counts.indices, counts.indptr), shape=counts.shape)
 
     def _confidence(
-        self, times: NDArray[np.float64], positions: NDArray[np.int64], lengths: NDArray[np.float64]
+        self,
+        times: NDArray[np.float64],
+        days: NDArray[np.float64],
+        positions: NDArray[np.int64],
+        lengths: NDArray[np.float64],
     ) -> NDArray[np.float64]:
         """Weight of each purchase; the same at fitting and when a customer is folded in."""
+        weight = self.config.alpha * decay(days, self.config.half_life_days)
         if self.config.confidence == "one":
-            return np.full(len(times), self.config.alpha)
+            return weight
         if self.config.confidence == "log":
-            return self.config.alpha * (1 + np.log(times))
+            return weight * (1 + np.log(times))
         penalty = BM25_K1 * (1 - BM25_B + BM25_B * lengths / self.mean_length)
-        return self.config.alpha * self.item_weights[positions] * times * (BM25_K1 + 1) / (times + penalty)
+        return weight * self.item_weights[positions] * times * (BM25_K1 + 1) / (times + penalty)
 
     def customer_factors(self, history: CustomerHistory) -> NDArray[np.float32]:
         """The vector that ALS gives a customer with this history, shape (factors,); zeros without one."""
@@ -116,7 +123,8 @@ class ALS(Recommender):
         positions, times = positions[known], np.maximum(history.times_bought[known], 1).astype(np.float64)
         if len(positions) == 0:
             return np.zeros(self.item_factors.shape[1], dtype=np.float32)
-        confidence = self._confidence(times, positions, np.full(len(times), times.sum()))
+        lengths = np.full(len(times), times.sum())
+        confidence = self._confidence(times, history.days_since[known], positions, lengths)
         bought = self.item_factors[positions].astype(np.float64)
         left = self._gram + (bought.T * (confidence - 1)) @ bought
         return np.linalg.solve(left, bought.T @ confidence).astype(np.float32)
@@ -144,14 +152,21 @@ class ALS(Recommender):
         return model
 
 
-def _order_counts(interactions: Interactions) -> sparse.csr_matrix:
-    """Customer x product: in how many orders; a product twice in one order counts once."""
+def _order_counts(interactions: Interactions) -> tuple[sparse.csr_matrix, NDArray[np.float64]]:
+    """Customer x product: in how many orders; and for each entry the days since the last of them.
+
+    A product twice in one order counts once.
+    """
     known = interactions.customer >= 0
     order, product = interactions.order[known], interactions.product[known]
     size = len(interactions.product_ids)
     _, first = np.unique(order * max(size, 1) + product, return_index=True)
-    customer, product = interactions.customer[known][first], product[first]
-    shape = (int(customer.max(initial=-1)) + 1, size)
-    counts = sparse.csr_matrix((np.ones(len(customer)), (customer, product)), shape=shape)
-    counts.sum_duplicates()
-    return counts
+    pairs = interactions.customer[known][first] * max(size, 1) + product[first]
+    pairs, entry, times = np.unique(pairs, return_inverse=True, return_counts=True)
+    last = np.zeros(len(pairs), dtype=np.int64)
+    np.maximum.at(last, entry, interactions.at[known][first])
+    customer, column = np.divmod(pairs, max(size, 1))
+    rows = int(customer.max(initial=-1)) + 1
+    starts = np.concatenate([[0], np.cumsum(np.bincount(customer, minlength=rows))])
+    counts = sparse.csr_matrix((times.astype(np.float64), column, starts), shape=(rows, size))
+    return counts, (interactions.as_of - last) / DAY

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from patron.models.base import DAY, Config, CustomerHistory, Interactions, Recommender
-from patron.models.products import ProductIndex, read_arrays, read_config, write_arrays
+from patron.models.products import ProductIndex, decay, read_arrays, read_config, write_arrays
 
 BLOCK_CELLS = 20_000_000
 """Similarities held at once while fitting; bounds memory to some 500 MB."""
@@ -29,10 +29,10 @@ class ItemItemConfig(Config):
     """Added to the denominator, so that products with few buyers need more shared ones."""
     min_buyers: int = 3
     """Products with fewer customers (or orders) than this are nobody's neighbour."""
-    fit_half_life_days: float | None = None
-    """A purchase this old counts half when similarities are computed; none: all count alike."""
-    half_life_days: float | None = 60.0
-    """A product last bought this long ago counts half in a customer's history; none: all count alike."""
+    fit_half_life_days: float = 90.0
+    """A purchase this old counts half when similarities are computed; 0: all count alike."""
+    half_life_days: float = 60.0
+    """A product last bought this long ago counts half in a customer's history; 0: all count alike."""
     count_weight: float = 1.0
     """Weight of the logarithm of the times bought in a customer's history; 0: bought is bought."""
 
@@ -77,7 +77,7 @@ class ItemItem(Recommender):
         pairs, inverse = np.unique(basket * max(shape[1], 1) + product, return_inverse=True)
         last = np.zeros(len(pairs), dtype=np.int64)
         np.maximum.at(last, inverse, interactions.at[known])
-        weight = _decay((interactions.as_of - last) / DAY, self.config.fit_half_life_days).astype(np.float32)
+        weight = decay((interactions.as_of - last) / DAY, self.config.fit_half_life_days).astype(np.float32)
         rows, columns = np.divmod(pairs, max(shape[1], 1))
         return sparse.csc_matrix((weight, (rows, columns)), shape=shape)
 
@@ -123,7 +123,7 @@ class ItemItem(Recommender):
 
     def _weights(self, history: CustomerHistory) -> NDArray[np.float32]:
         counts = 1 + self.config.count_weight * np.log(np.maximum(history.times_bought, 1))
-        return (counts * _decay(history.days_since, self.config.half_life_days)).astype(np.float32)
+        return (counts * decay(history.days_since, self.config.half_life_days)).astype(np.float32)
 
     def _cells(self, history: CustomerHistory) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Indices into the compressed rows of the history's products, and each one's history weight."""
@@ -192,8 +192,3 @@ class ItemItem(Recommender):
         model.product_ids, model.starts = stored["product_ids"], stored["starts"]
         model.neighbours, model.similarities = stored["neighbours"], stored["similarities"]
         return model
-
-
-def _decay(days: NDArray[np.float64], half_life: float | None) -> NDArray[np.float64]:
-    """1 today, 1/2 after `half_life` days; 1 always where there is no half-life."""
-    return np.ones(len(days)) if half_life is None else np.exp2(-np.maximum(days, 0) / half_life)

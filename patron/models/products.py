@@ -55,6 +55,11 @@ def top(
     return found[np.argsort(-values, kind="stable")]
 
 
+def decay(days: NDArray[np.float64], half_life: float) -> NDArray[np.float64]:
+    """1 today, 1/2 after `half_life` days; 1 always where `half_life` is 0."""
+    return np.ones(len(days)) if half_life == 0 else np.exp2(-np.maximum(days, 0) / half_life)
+
+
 def write_arrays(folder: Path, config: Config, **arrays: NDArray[Any]) -> None:
     """Write `arrays.npz` (numbers and fixed-width strings; never objects) and `config.json`."""
     for name, array in arrays.items():

@@ -5,7 +5,7 @@ import pytest
 
 from patron.models.als import ALS, ALSConfig
 from patron.models.base import CustomerHistory
-from tests.purchases import checkerboard, once, others_of, purchases
+from tests.purchases import checkerboard, history, once, others_of, purchases
 from tests.recommender_contract import RecommenderContract
 
 SMALL = {"factors": 4, "iterations": 10}
@@ -28,7 +28,7 @@ class TestALSWithoutCounts(RecommenderContract):
 
 @pytest.fixture(scope="module")
 def model():
-    found = ALS(ALSConfig(factors=4, iterations=20, regularization=0.01))
+    found = ALS(ALSConfig(factors=4, iterations=20, regularization=0.01, half_life_days=0))
     found.fit(checkerboard(16), seed=3)
     return found
 
@@ -65,3 +65,11 @@ def test_a_product_twice_in_one_order_counts_once():
     left.fit(purchases(rows), seed=1)
     right.fit(purchases(rows[1:]), seed=1)
     np.testing.assert_array_equal(left.scores(once("x")), right.scores(once("x")))
+
+
+def test_recent_purchases_weigh_more():
+    model = ALS(ALSConfig(factors=4, iterations=20, regularization=0.01, half_life_days=30))
+    model.fit(checkerboard(16), seed=3)
+    torn = history(*((f"p{j}", 1, 5.0 if j % 2 else 200.0, None) for j in range(8)))
+    scores = model.scores(torn)
+    assert scores[9::2].min() > scores[8::2].max()

@@ -20,7 +20,9 @@ class TestItemItemOfOrders(RecommenderContract):
 
 
 def fitted(interactions, **config):
-    model = ItemItem(ItemItemConfig(**{"min_buyers": 1, "shrinkage": 0.0, **config}))
+    model = ItemItem(
+        ItemItemConfig(**{"min_buyers": 1, "shrinkage": 0.0, "fit_half_life_days": 0.0, **config})
+    )
     model.fit(interactions)
     return model
 
