@@ -9,8 +9,8 @@ the first purchase in one unit of time. Parameters say how the rates differ over
 | BGNBD | Poisson, rates gamma(r, alpha) | after a purchase, beta(a, b) | Fader, Hardie & Lee 2005 |
 | GammaGamma | spends gamma(p, nu), nu gamma(q, v) | | Fader, Hardie & Lee 2005 |
 
-Hypergeometric functions are used in the form that Euler's transformation gives, which neither overflows nor
-vanishes for customers with hundreds of purchases.
+Everything is computed in logarithms, and BG/NBD's hypergeometric function in the form that Euler's
+transformation gives: nothing overflows or vanishes for customers with hundreds of purchases.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Numbers = NDArray[np.float64]
 WIDEST = 14.0
 """Bound on the logarithm of a parameter; a fit that ends there found no optimum."""
 
-NODES, WEIGHTS = np.polynomial.legendre.leggauss(24)
+NODES, WEIGHTS = np.polynomial.legendre.leggauss(32)
 
 
 class PurchaseModel(Protocol):
@@ -70,7 +70,7 @@ class ParetoNBD(Fitted):
     beta: float
     log_likelihood: float = float("nan")
 
-    STARTS: ClassVar = ((1.0, 1.0, 1.0, 1.0), (0.5, 0.3, 0.5, 0.3), (2.0, 0.5, 0.3, 3.0))
+    STARTS: ClassVar = ((0.5, 0.3, 0.5, 0.3), (2.0, 0.5, 0.3, 3.0))
     """Tried in turn; the second and fourth are in units of the mean age."""
 
     @classmethod
@@ -95,20 +95,25 @@ class ParetoNBD(Fitted):
         return -(self.r + x) * np.log(self.alpha + T) - self.s * np.log(self.beta + T)
 
     def _log_stopped(self, x: Numbers, t_x: Numbers, T: Numbers) -> Numbers:
-        """log of s * integral over u in (t_x, T) of (alpha + u)^-(r + x) (beta + u)^-(s + 1)."""
-        early, late = self._log_tail(x, t_x), self._log_tail(x, T)
-        with np.errstate(divide="ignore"):
-            difference = np.log(-np.expm1(np.minimum(late - early, 0.0)))
-        return np.log(self.s / (self.r + self.s + x)) + early + difference
+        """log of s * integral over u in (t_x, T) of (alpha + u)^-(r + x) (beta + u)^-(s + 1).
 
-    def _log_tail(self, x: Numbers, u: Numbers) -> Numbers:
+        In y = log(min(alpha, beta) + u) the integrand's singularities stay pi away, so that Gauss-Legendre
+        quadrature is exact to 1e-10; what lies e^-40 below the start is cut off. The closed form (two 2F1) is
+        up to a hundred times slower where one of alpha and beta is much larger than the other.
+        """
         r, alpha, s, beta, _ = astuple(self)
-        above, below = np.log(alpha + u), np.log(beta + u)
-        if alpha >= beta:
-            series = hyp2f1(1.0, r + x, r + s + x + 1, (alpha - beta) / (alpha + u))
-            return np.log(series) - (r + x) * above - s * below
-        series = hyp2f1(1.0, s + 1, r + s + x + 1, (beta - alpha) / (beta + u))
-        return np.log(series) + (1 - r - x) * above - (s + 1) * below
+        least = min(alpha, beta)
+
+        def integrand(u: Numbers) -> Numbers:
+            return np.log(least + u) - (r + x) * np.log(alpha + u) - (s + 1) * np.log(beta + u)
+
+        last = np.minimum(T, (alpha + t_x) * np.exp(np.minimum(40 / (r + x), 100)) - alpha)
+        length = np.log((least + np.maximum(last, t_x)) / (least + t_x))
+        first, total = integrand(t_x), np.zeros(np.shape(t_x))
+        for node, weight in zip((NODES + 1) / 2, WEIGHTS / 2, strict=True):
+            total += weight * np.exp(integrand((least + t_x) * np.exp(node * length) - least) - first)
+        with np.errstate(divide="ignore"):
+            return np.log(s) + first + np.log(length * total)
 
     def probability_alive(self, x: Numbers, t_x: Numbers, T: Numbers) -> Numbers:
         """P(still a customer at T). Source: Fader & Hardie 2005, the same note."""
@@ -127,7 +132,7 @@ class ParetoNBD(Fitted):
 
         Given alive, with r' = r + x, alpha' = alpha + T, beta' = beta + T, integrate over u in (0, t)
         the density of the next purchase, r'/alpha' (1 + u/alpha')^-(r'+1), times P(not stopped by u),
-        (1 + u/beta')^-s. In w = 1 - (1 + u/alpha')^-r' the integrand is smooth: 24 Gauss-Legendre nodes.
+        (1 + u/beta')^-s. In w = 1 - (1 + u/alpha')^-r' the integrand is smooth: Gauss-Legendre.
         """
         shape, until = self.r + np.asarray(x), self.alpha + np.asarray(T)
         most = -np.expm1(-shape * np.log1p(np.asarray(t) / until))
@@ -145,7 +150,7 @@ class BGNBD(Fitted):
     b: float
     log_likelihood: float = float("nan")
 
-    STARTS: ClassVar = ((1.0, 1.0, 1.0, 1.0), (0.3, 0.2, 0.5, 2.0), (2.0, 0.5, 0.1, 3.0))
+    STARTS: ClassVar = ((0.3, 0.2, 0.5, 2.0), (2.0, 0.5, 0.1, 3.0))
     """Tried in turn; the second is in units of the mean age."""
 
     @classmethod
@@ -265,7 +270,7 @@ def maximised(
     options: dict[str, Any] = {
         "method": "L-BFGS-B",
         "bounds": bounds,
-        "options": {"maxiter": 500, "ftol": 1e-13},
+        "options": {"maxiter": 500, "ftol": 1e-12},
     }
     best = min((minimize(loss, start, **options) for start in starts), key=lambda found: found.fun)
     if best.fun >= 1e6 or (np.abs(best.x) > WIDEST - 1e-3).any():

@@ -1,0 +1,69 @@
+"""Intervals that hold as often as they say, from residuals on customers that the model was not fitted on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+
+from patron.models.activity import Numbers
+
+SMALLEST_BIN = 50
+
+
+@dataclass(frozen=True)
+class Intervals:
+    """Split conformal prediction within bins of the predicted value (Mondrian; Vovk et al. 2005).
+
+    The score of a customer is actual / (predicted + unit); bin i covers predictions in edges[i-1]..edges[i]
+    and answers with (predicted + unit) times its quantiles low[i], high[i]. Where more of a bin's customers
+    than half the error rate spent nothing, the lower end is 0 and all of the error is left above.
+    """
+
+    edges: Numbers
+    low: Numbers
+    high: Numbers
+    unit: float
+
+    @classmethod
+    def fit(cls, predicted: Numbers, actual: Numbers, coverage: float, most_bins: int = 10) -> Self:
+        """Quantiles of each bin; needs a row. Bins hold SMALLEST_BIN rows or more where there are so many."""
+        bins = max(1, min(most_bins, len(predicted) // SMALLEST_BIN))
+        edges = np.unique(np.quantile(predicted, np.arange(1, bins) / bins))
+        unit = 0.01 * float(predicted.mean()) + 1e-9
+        scores, member = actual / (predicted + unit), np.searchsorted(edges, predicted, side="right")
+        ends = [quantiles(scores[member == index], 1 - coverage) for index in range(len(edges) + 1)]
+        return cls(edges, np.array([each[0] for each in ends]), np.array([each[1] for each in ends]), unit)
+
+    def __call__(self, predicted: Numbers) -> tuple[Numbers, Numbers]:
+        """Lower and upper ends, 0 <= low <= predicted <= high."""
+        member = np.searchsorted(self.edges, predicted, side="right")
+        low, high = ((predicted + self.unit) * ends[member] for ends in (self.low, self.high))
+        return np.clip(low, 0, predicted), np.maximum(high, predicted)
+
+    def document(self) -> dict[str, Any]:
+        """As JSON."""
+        return {
+            "edges": self.edges.tolist(),
+            "low": self.low.tolist(),
+            "high": self.high.tolist(),
+            "unit": self.unit,
+        }
+
+    @classmethod
+    def of(cls, document: dict[str, Any]) -> Self:
+        """What `document` wrote."""
+        edges, low, high = (np.array(document[name], dtype=np.float64) for name in ("edges", "low", "high"))
+        return cls(edges, low, high, document["unit"])
+
+
+def quantiles(scores: Numbers, error: float) -> tuple[float, float]:
+    """Conformal quantiles: ranks out of n + 1, so that the coverage holds for finite n."""
+    if not len(scores):
+        return 0.0, 1.0
+    ordered, n = np.sort(scores), len(scores)
+    below = 0.0 if (scores <= 0).mean() > error / 2 else error / 2
+    first = int(np.floor((n + 1) * below)) - 1
+    last = int(np.ceil((n + 1) * (1 - error + below))) - 1
+    return (float(ordered[first]) if first >= 0 else 0.0), float(ordered[min(last, n - 1)])
