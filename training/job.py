@@ -1,0 +1,83 @@
+"""What a training job is: data of fixed windows, candidates, one judgement on the last window."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from patron.models.base import Config, Model, configured
+from patron.settings import Settings
+from training.bootstrap import Judgement
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from optuna import Trial
+
+
+class Job(ABC):
+    """One model's training. Opening it reads the data; nothing is fitted yet.
+
+    `kinds` are the candidates by name; `baseline` is the honest one that stands in every table and ships where
+    nothing beats it. `overrides` win over `configs/models/<short>.toml` (tuning).
+    """
+
+    short: ClassVar[str]
+    kinds: ClassVar[tuple[str, ...]]
+    baseline: ClassVar[str]
+    primary: ClassVar[str]
+
+    cutoff: datetime
+    """The shipped model saw nothing at or after this."""
+    test: datetime
+    """The judged twin saw nothing at or after this; it is judged on what follows."""
+    horizon_days: int
+
+    def __init__(self, settings: Settings, overrides: dict[str, Any] | None = None) -> None:
+        self.settings = settings
+        self.overrides = overrides or {}
+
+    @property
+    def name(self) -> str:
+        return f"patron-{self.short}"
+
+    def config(self, **more: Any) -> tuple[type[Model], Config]:
+        """The configured model class and its config, with this job's overrides."""
+        path = self.settings.configs / "models" / f"{self.short}.toml"
+        return configured(path, **{**self.overrides, **more})
+
+    @abstractmethod
+    def fit(self, kind: str, shipped: bool) -> Model:
+        """Fit a candidate: the judged twin, or the one to ship, which also saw the test window."""
+
+    @abstractmethod
+    def choose(self) -> tuple[str, dict[str, float]]:
+        """The candidate that does best before the test window, and each one's score there."""
+
+    @abstractmethod
+    def validate(self) -> float:
+        """Score of the configured candidate on the validation window, higher is better: what tuning maximises."""
+
+    @abstractmethod
+    def judge(self, model: Model) -> Judgement:
+        """How a model that saw nothing of it does on the test window."""
+
+    @abstractmethod
+    def figures(self, model: Model) -> dict[str, Figure]:
+        """Plots of a judged model, by file name without its ending."""
+
+    @abstractmethod
+    def references(self, model: Model) -> dict[str, str]:
+        """Feast reference -> type of every feature that the model reads."""
+
+    @abstractmethod
+    def facts(self) -> dict[str, Any]:
+        """What the run and the model card say about the data: windows, counts, what is missing."""
+
+    @abstractmethod
+    def space(self, trial: Trial) -> dict[str, Any]:
+        """Overrides that a tuning trial suggests."""
+
+    def warnings(self) -> list[str]:
+        """What a reader of the model card must know about this data."""
+        return []

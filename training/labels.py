@@ -1,0 +1,82 @@
+"""What customers did after a cutoff, counted from the staged order lines: [cutoff, cutoff + horizon)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.engine import connect
+from features.staging import stage
+from patron.lake.tables import Lake
+from patron.settings import Settings
+
+DAY = 86_400
+
+
+class Orders:
+    """The orders of known customers, as arrays sorted by customer and time; opened once a job.
+
+    `first` and `last` are the times (epoch seconds) of the first and the last order line of the lake.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        engine = connect(settings)
+        try:
+            staged = stage(engine, Lake(settings.lake), settings.home / "tmp" / "staged")
+            moments = staged.moments.select(
+                "customer_id", "at", "is_order", net=staged.moments.paid_cents - staged.moments.returned_cents
+            )
+            found = moments.order_by("customer_id", "at").to_pyarrow()
+            self.first, self.last = (
+                staged.lines.aggregate(first=staged.lines["at"].min(), last=staged.lines["at"].max())
+                .to_pyarrow()
+                .to_pylist()[0]
+                .values()
+            )
+        finally:
+            engine.disconnect()
+        self.names = found["customer_id"].to_numpy(zero_copy_only=False).astype(str)
+        self.at = found["at"].to_numpy()
+        self.is_order = found["is_order"].to_numpy(zero_copy_only=False).astype(bool)
+        self.net = found["net"].to_numpy() / 100
+
+    def after(
+        self, ids: Sequence[str], cutoff: datetime, horizon_days: int
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """(orders, revenue net of returns) of each customer in [cutoff, cutoff + horizon_days)."""
+        start = cutoff.timestamp()
+        within = (self.at >= start) & (self.at < start + horizon_days * DAY)
+        positions = {name: place for place, name in enumerate(ids)}
+        places = np.array([positions.get(name, -1) for name in self.names[within]], dtype=np.int64)
+        mine = places >= 0
+        orders = np.bincount(
+            places[mine], weights=self.is_order[within][mine].astype(float), minlength=len(ids)
+        )
+        revenue = np.bincount(places[mine], weights=self.net[within][mine], minlength=len(ids))
+        return orders, revenue
+
+    def gaps(self, before: datetime | None = None) -> NDArray[np.float64]:
+        """Days between the purchase days of the same customer, all customers pooled."""
+        kept = self.is_order & (self.at < (before.timestamp() if before else np.inf))
+        days, names = self.at[kept] // DAY, self.names[kept]
+        steps = np.diff(days)
+        return steps[(names[1:] == names[:-1]) & (steps > 0)].astype(np.float64)
+
+
+def churn_horizon(gaps: NDArray[np.float64], history_days: float, quantile: float = 0.95) -> int:
+    """The time within which 95% of returning customers return, in whole weeks.
+
+    Capped at a fifth of the history, so that fit, calibration and test each find a window of their own.
+    """
+    usual = float(np.quantile(gaps, quantile)) if len(gaps) else 28.0
+    weeks = np.ceil(usual / 7)
+    cap = np.floor(history_days / 5 / 7)
+    return int(7 * max(1, min(weeks, cap)))
+
+
+def stacked(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    return np.concatenate(list(parts)) if parts else np.zeros(0)
