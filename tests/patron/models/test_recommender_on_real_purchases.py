@@ -41,8 +41,8 @@ def interactions(lines, as_of):
     )
 
 
-def bought_by(lines, customer, as_of):
-    own = lines[(lines["customer"] == customer) & (lines["at"] < as_of)]
+def bought(own, as_of):
+    """own: one customer's lines before `as_of`."""
     found = own.groupby("product").agg(times=("order", "nunique"), first=("at", "min"), last=("at", "max"))
     found = found.sort_values(["last", "first"])
     gaps = (found["last"] - found["first"]) / DAY / (found["times"] - 1).where(found["times"] > 1)
@@ -57,12 +57,15 @@ def bought_by(lines, customer, as_of):
 def cases(lines, blend, as_of):
     """Histories before `as_of` and the positions bought in the window after it, of a sample of customers."""
     later = lines[(lines["at"] >= as_of) & (lines["at"] < as_of + WINDOW_DAYS * DAY)]
-    customers = np.random.default_rng(7).permutation(later["customer"].unique())[:SAMPLE]
+    sample = np.random.default_rng(7).permutation(later["customer"].unique())[:SAMPLE]
+    earlier = lines[(lines["at"] < as_of) & lines["customer"].isin(sample)]
+    pasts = dict(list(earlier.groupby("customer")))
     histories, relevant = [], []
-    for customer in customers:
-        positions = blend.catalogue.index.positions(later[later["customer"] == customer]["product"].unique())
+    for customer, own in later[later["customer"].isin(sample)].groupby("customer"):
+        positions = blend.catalogue.index.positions(own["product"].unique())
         if (positions >= 0).any():
-            histories.append(bought_by(lines, customer, as_of))
+            past = pasts.get(customer)
+            histories.append(CustomerHistory.empty() if past is None else bought(past, as_of))
             relevant.append(positions[positions >= 0])
     return histories, relevant
 
@@ -71,8 +74,8 @@ def hit_share(model, histories, relevant):
     """Recall at 10, over min(10, relevant)."""
     return np.mean(
         [
-            np.isin(top(model.scores(each), 10), bought).sum() / min(10, len(bought))
-            for each, bought in zip(histories, relevant, strict=True)
+            np.isin(top(model.scores(each), 10), wanted).sum() / min(10, len(wanted))
+            for each, wanted in zip(histories, relevant, strict=True)
         ]
     )
 
