@@ -60,7 +60,9 @@ class Parts:
         """The champion. Raises what kept it from being loaded: NoChampion or another ArtifactError."""
         if name in self.models:
             return self.models[name]
-        raise self.missing.get(name) or NoChampion(f"No champion for '{short(name)}'.")
+        raise self.missing.get(name) or NoChampion(
+            f"No champion for '{short(name)}'. Train one: patron train {short(name)}"
+        )
 
     def read(self, ids: Sequence[str], references: Sequence[str]) -> Rows:
         """Features of these customers; those that the store does not offer are left out.

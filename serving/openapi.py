@@ -80,22 +80,18 @@ def operation(each: Operation) -> dict[str, Any]:
         "security": [{"key": []}],
         "parameters": parameters(each),
         "responses": {
-            "200": {"description": "OK", "content": content(schema_name(each.answer))},
+            "200": {"description": "OK", "content": content(each.answer.__name__)},
             **{str(status): problem(status) for status in sorted({*ALWAYS, *each.problems})},
         },
     }
     if each.request:
-        found["requestBody"] = {"required": True, "content": content(schema_name(each.request))}
+        found["requestBody"] = {"required": True, "content": content(each.request.__name__)}
     return found
 
 
 def parameters(each: Operation) -> list[dict[str, Any]]:
     names = [part[1:-1] for part in each.path.split("/") if part.startswith("{")]
     return [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names]
-
-
-def schema_name(model: Any) -> str:
-    return str(model.__name__).removesuffix("IODescriptor")
 
 
 def content(name: str, media_type: str = "application/json") -> dict[str, Any]:

@@ -11,7 +11,7 @@ import logging
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 import bentoml
 from pydantic import BaseModel, ConfigDict
@@ -108,7 +108,7 @@ def operations(service: bentoml.Service[Any]) -> list[Operation]:
             method="POST",
             path=method.route,
             scopes=getattr(method.func, "scopes", frozenset()),
-            answer=method.output_spec,
+            answer=get_type_hints(method.func)["return"],
             request=method.input_spec,
             summary=(method.func.__doc__ or "").strip(),
             problems=(400, 413, 415, 422),

@@ -1,0 +1,135 @@
+"""What the running service answers about the small shop."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import pytest
+
+from tests.serving.conftest import Client
+from tests.serving.shop import END
+
+
+def test_ready_says_what_is_loaded(client: Client) -> None:
+    found = client.get("/readyz").json()
+    assert found["status"] == "ready"
+    assert found["models"]["patron-churn"] == "1"
+    assert datetime.fromisoformat(found["features_as_of"]) == END
+
+
+def test_recommendations_for_a_known_customer_are_personal(client: Client) -> None:
+    found = client.post("recommendations", {"customer_id": "ann", "limit": 5, "explain": True}).json()
+    assert found["fallback"] is None and found["degraded"] is False and found["experiment"] is None
+    assert [each["rank"] for each in found["items"]] == [1, 2, 3, 4, 5]
+    assert {"p00", "p01"} & {each["product_id"] for each in found["items"][:2]}
+    assert all(each["reasons"] for each in found["items"])
+    assert found["model"] == {"name": "patron-recommender", "version": "1"}
+    assert datetime.fromisoformat(found["features_as_of"]) == END
+
+
+def test_an_unknown_customer_gets_popular_products(client: Client) -> None:
+    found = client.post("recommendations", {"customer_id": "nobody"}).json()
+    assert found["fallback"] == "popular" and found["degraded"] is False
+    assert len(found["items"]) == 10
+
+
+def test_a_stranger_on_a_page_gets_similar_products(client: Client) -> None:
+    found = client.post(
+        "recommendations", {"placement": "product", "product_ids": ["p00"], "limit": 3}
+    ).json()
+    assert found["fallback"] == "similar"
+    assert found["items"][0]["product_id"] == "p01"
+
+
+def test_no_consent_no_personal_recommendations(client: Client) -> None:
+    found = client.post("recommendations", {"customer_id": "dan"}).json()
+    assert found["fallback"] == "popular"
+
+
+def test_filters_apply_before_the_cut(client: Client) -> None:
+    body = {"customer_id": "ann", "limit": 6, "filter": {"category": ["k1", "k2"], "max_price": 8}}
+    found = client.post("recommendations", body).json()["items"]
+    assert len(found) == 6
+    assert {int(each["product_id"][1:]) % 5 for each in found} == {1, 2}
+    one = client.post("recommendations", {"customer_id": "ann", "filter": {"brand": "Leaf"}}).json()["items"]
+    assert {each["product_id"] for each in one} == {"p00", "p01", "p02"}
+
+
+def test_the_basket_and_what_is_excluded_never_return(client: Client) -> None:
+    body = {"customer_id": "ann", "limit": 100, "product_ids": ["p00"], "exclude_product_ids": ["p01"]}
+    found = {each["product_id"] for each in client.post("recommendations", body).json()["items"]}
+    assert len(found) == 28 and not found & {"p00", "p01"}
+
+
+def test_diversity_changes_categories_first(client: Client) -> None:
+    body = {"limit": 5, "diversity": 1.0}
+    found = client.post("recommendations", body).json()["items"]
+    assert len({int(each["product_id"][1:]) % 5 for each in found}) == 5
+
+
+@pytest.mark.parametrize("kind", ["similar", "bought_together"])
+def test_similar_products(client: Client, kind: str) -> None:
+    found = client.post("similar-products", {"product_id": "p00", "kind": kind, "limit": 3}).json()
+    assert found["items"][0]["product_id"] == "p01" and found["fallback"] is None
+    assert "p00" not in {each["product_id"] for each in found["items"]}
+
+
+def test_an_unknown_product_is_answered_by_popular_ones(client: Client) -> None:
+    found = client.post("similar-products", {"product_id": "none such"}).json()
+    assert found["fallback"] == "popular" and found["items"]
+
+
+def test_churn_scores_keep_order_and_say_their_status(client: Client) -> None:
+    found = client.post("churn-scores", {"customer_ids": ["ann", "nobody", "bob", "eve", "ann"]}).json()
+    scores = found["scores"]
+    assert [each["customer_id"] for each in scores] == ["ann", "nobody", "bob", "eve", "ann"]
+    assert [each["status"] for each in scores] == [
+        "scored",
+        "unknown",
+        "already_churned",
+        "unknown",
+        "scored",
+    ]
+    ann = scores[0]
+    assert 0 < ann["churn_probability"] < 1 and ann["risk"] in ("low", "medium", "high") and ann["reasons"]
+    wait = datetime.fromisoformat(ann["expected_next_order_at"]) - END
+    assert timedelta(0) <= wait < timedelta(days=60)
+    assert scores[1]["churn_probability"] is None and scores[1]["reasons"] == []
+    assert ann["model"]["version"] == "1"
+
+
+def test_lifetime_values_have_intervals_and_horizons(client: Client) -> None:
+    usual = client.post("lifetime-values", {"customer_ids": ["ann", "nobody"]}).json()
+    longer = client.post("lifetime-values", {"customer_ids": ["ann"], "horizon_days": 90}).json()
+    ann, nobody = usual["values"]
+    assert usual["horizon_days"] == 30 and longer["horizon_days"] == 90
+    assert ann["interval"][0] <= ann["expected_value"] <= ann["interval"][1]
+    assert longer["values"][0]["expected_value"] > ann["expected_value"] > 0
+    assert longer["values"][0]["value_tier"] == ann["value_tier"]
+    assert nobody["status"] == "unknown" and nobody["expected_value"] is None
+
+
+def test_a_profile_is_of_one_moment(client: Client) -> None:
+    found = client.get("/v1/customers/ann").json()
+    assert (
+        found["tier"] == "gold" and found["region"] == "north" and found["attributes"] == {"newsletter": True}
+    )
+    assert found["top_products"][0]["product_id"] in ("p00", "p01") and found["top_categories"]
+    score = client.post("churn-scores", {"customer_ids": ["ann"]}).json()["scores"][0]
+    assert found["churn"]["churn_probability"] == score["churn_probability"]
+    assert found["expected_next_order_at"] == score["expected_next_order_at"]
+    worth = client.post("lifetime-values", {"customer_ids": ["ann"]}).json()["values"][0]
+    assert found["value"]["expected_value"] == worth["expected_value"]
+    assert datetime.fromisoformat(found["features_as_of"]) == END
+
+
+def test_a_customer_without_orders_has_a_profile(client: Client) -> None:
+    found = client.get("/v1/customers/eve").json()
+    assert found["tier"] == "basic" and found["top_products"] == []
+    assert found["expected_next_order_at"] is None
+
+
+def test_an_unknown_customer_is_404(client: Client) -> None:
+    found = client.get("/v1/customers/nobody")
+    assert found.status_code == 404 and found.json()["code"] == "no_such_customer"
+    assert "nobody" not in found.text
