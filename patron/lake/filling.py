@@ -15,7 +15,7 @@ from patron.lake.contract import ARROW_SCHEMAS, TABLES
 from patron.lake.mapping import ImportMapping, TableMapping
 from patron.lake.sources import Staged, literal
 from patron.lake.tables import Lake
-from patron.lake.transform import mapped_sql, quoted, text
+from patron.lake.transform import mapped_sql, quoted, staged_sql, text
 from patron.settings import Settings
 
 if TYPE_CHECKING:
@@ -118,18 +118,27 @@ class Filling:
         answer = self.duck.execute(query).fetchone()
         return int(answer[0]) if answer and answer[0] is not None else 0
 
+    def copy(self, query: str, path: Path) -> None:
+        self.duck.execute(f"COPY ({query}) TO {text(str(path))} (FORMAT parquet)")
+
     def map(self) -> None:
-        """Type every row, once, into a file."""
+        """Type every row, once, into a file.
+
+        The raw expressions go to a file of their own first: inlined, each would be computed several times.
+        """
         import duckdb
 
-        sql = mapped_sql(self.spec, self.mapping, self.columns)
+        raw = self.folder / f"raw-{self.spec.table}.parquet"
+        staged = f"read_parquet({literal([str(raw)])})"
         try:
-            self.duck.execute(f"COPY ({sql}) TO {text(str(self.mapped_path))} {PARQUET}")
+            self.copy(staged_sql(self.spec, self.columns), raw)
+            self.copy(mapped_sql(self.spec, self.mapping, staged), self.mapped_path)
         except duckdb.Error as error:
             raise DataError(
                 f"{self.spec.table}: an expression of the mapping failed: {str(error).splitlines()[0]}. "
                 "Use TRY_CAST where a value may be wrong, so that only its row is quarantined."
             ) from None
+        raw.unlink()
 
     def check(self, bars: Progress, task: Any, rows: int) -> None:
         """Collect the faults of every row that a rule lets through: wrong values, then the contract."""

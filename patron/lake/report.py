@@ -10,7 +10,7 @@ from patron import console
 if TYPE_CHECKING:
     from rich.console import Console
 
-COUNTS = ("read", "accepted", "new", "updated", "duplicate", "quarantined", "skipped")
+COUNTS = ("read", "accepted", "duplicate", "quarantined", "skipped")
 
 
 def show(report: dict[str, Any], screen: Console) -> None:
@@ -22,7 +22,7 @@ def show(report: dict[str, Any], screen: Console) -> None:
     screen.print(console.table(title, ["table", *COUNTS], rows))
     reasons = list(left_out(report))
     if reasons:
-        screen.print(console.table("Left out, and returns", ["table: reason", "rows"], reasons))
+        screen.print(console.table("What rows were", ["table: reason", "rows"], reasons))
     sales = report["tables"].get("order_lines", {}).get("known_customer_sales")
     if sales:
         screen.print(
@@ -37,7 +37,11 @@ def total(count: int | dict[str, int]) -> int:
 
 
 def left_out(report: dict[str, Any]) -> Iterator[list[Any]]:
+    """Rows that are not simply new: told by table and reason."""
     for table, counts in report["tables"].items():
+        if counts["updated"]:
+            yield [f"{table}: accepted in place of older ones", counts["updated"]]
         for what in ("quarantined", "skipped", "returns"):
             for reason, count in counts.get(what, {}).items():
-                yield [f"{table}: {what}: {reason}", count]
+                if count:
+                    yield [f"{table}: {what}: {reason}", count]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 
 from patron.lake.contract import TABLES, Column, Kind
@@ -68,13 +69,13 @@ def instant(raw: str, zone: str, formats: Sequence[str]) -> str:
 
 
 def raw_hash(columns: Iterable[str]) -> str:
-    """SQL for the hash of a raw row: of every field with its name and length, whatever the columns' order."""
-    fields = (
-        f"{text(name)} || coalesce(length(CAST({quoted(name)} AS VARCHAR)) || ':' "
-        f"|| CAST({quoted(name)} AS VARCHAR), '-')"
-        for name in sorted(columns)
-    )
-    return f"md5(concat_ws(chr(31), {', '.join(fields)}))"
+    """SQL for the hash of a raw row, over its `text:` columns: every field with its length, sorted by name.
+
+    NULL adds no length, so it differs from the empty string, and no two rows read alike.
+    """
+    names = sorted(columns)
+    fields = (f"strlen({quoted('text:' + name)}), ':', {quoted('text:' + name)}, ','" for name in names)
+    return f"md5(concat({text(json.dumps(names))}, {', '.join(fields)}))"
 
 
 def staged_sql(table: TableMapping, columns: Sequence[str]) -> str:
@@ -85,9 +86,10 @@ def staged_sql(table: TableMapping, columns: Sequence[str]) -> str:
     ]
     cases = " ".join(f"WHEN ({rule.when}\n) THEN {n}" for n, rule in enumerate(table.rules))
     rule = f"CASE {cases} END" if cases else "NULL"
+    texts = ", ".join(f"CAST({quoted(name)} AS VARCHAR) AS {quoted('text:' + name)}" for name in columns)
     return (
         f"SELECT patron_file, patron_row, patron_seq, {raw_hash(columns)} AS raw_hash, "
-        f"CAST({rule} AS INTEGER) AS rule, {', '.join(raw)} FROM {quoted('source:' + table.table)}"
+        f"CAST({rule} AS INTEGER) AS rule, {', '.join(raw)} FROM (SELECT *, {texts} FROM {quoted('source:' + table.table)})"
     )
 
 
@@ -105,8 +107,8 @@ def typed_sql(table: TableMapping, mapping: ImportMapping) -> str:
     return f"SELECT *, {', '.join(columns)}"
 
 
-def mapped_sql(table: TableMapping, mapping: ImportMapping, columns: Sequence[str]) -> str:
-    """The whole: reserved columns, rule, hashes, the lake's columns, and `fault` / `why` of wrong values.
+def mapped_sql(table: TableMapping, mapping: ImportMapping, staged: str) -> str:
+    """The rows of the relation `staged` (what `staged_sql` gave) as the lake has them: reserved columns, rule, hashes, the lake's columns, and `fault` / `why` of wrong values.
 
     `fault` names the first wrong column without its value, `why` all of them with their values.
     """
@@ -122,7 +124,7 @@ def mapped_sql(table: TableMapping, mapping: ImportMapping, columns: Sequence[st
     )
     return (
         f"SELECT {', '.join(RESERVED)}, raw_hash, rule, {', '.join(lake)}, {first} AS fault, {every} AS why "
-        f"FROM ({typed_sql(table, mapping)} FROM ({staged_sql(table, columns)}))"
+        f"FROM ({typed_sql(table, mapping)} FROM {staged})"
     )
 
 
