@@ -21,6 +21,7 @@ class ProductIndex:
     def __init__(self, product_ids: NDArray[np.str_]) -> None:
         self.product_ids = product_ids
         self._positions = {name: position for position, name in enumerate(product_ids.tolist())}
+        self._last: tuple[NDArray[np.str_] | None, NDArray[np.int64]] = (None, np.zeros(0, dtype=np.int64))
 
     def __len__(self) -> int:
         return len(self.product_ids)
@@ -29,10 +30,19 @@ class ProductIndex:
         return self._positions.get(product_id)
 
     def positions(self, product_ids: Iterable[str]) -> NDArray[np.int64]:
-        """One position an id, -1 where the id is unknown."""
-        ids = product_ids.tolist() if isinstance(product_ids, np.ndarray) else product_ids
+        """One position an id, -1 where the id is unknown. An array given must not be changed afterwards."""
+        if not isinstance(product_ids, np.ndarray):
+            return self._looked_up(product_ids)
+        ids, found = self._last  # every source of a blend asks for the same history
+        if ids is not product_ids:
+            found = self._looked_up(product_ids.tolist())
+            found.flags.writeable = False
+            self._last = (product_ids, found)
+        return found
+
+    def _looked_up(self, product_ids: Iterable[str]) -> NDArray[np.int64]:
         get = self._positions.get
-        return np.asarray([get(each, -1) for each in ids], dtype=np.int64)
+        return np.asarray([get(each, -1) for each in product_ids], dtype=np.int64)
 
 
 def top(
