@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 import warnings
+from contextlib import closing
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from feast import FeatureStore
 
 PROJECT = "patron"
+KEY_VERSION = 3
+"""How Feast writes an entity's key."""
 
 
 def feature_store(settings: Settings) -> FeatureStore:
@@ -33,7 +37,7 @@ def feature_store(settings: Settings) -> FeatureStore:
             registry=str((settings.features / "registry.db").resolve()),
             offline_store={"type": "duckdb"},
             online_store={"type": "sqlite", "path": str((settings.online / "online.db").resolve())},
-            entity_key_serialization_version=3,
+            entity_key_serialization_version=KEY_VERSION,
         )
     )
 
@@ -58,7 +62,7 @@ def feast_view(settings: Settings, view: View) -> Any:
         schema=[Field(name=field, dtype=feast_type(kind)) for field, kind in view.fields.items()],
         source=FileSource(
             name=f"{view.name}_snapshots",
-            path=str(settings.features.resolve() / view.name / "*" / "part.parquet"),
+            path=str(settings.features.resolve() / view.name / "cutoff=*" / "part.parquet"),
             file_format=ParquetFormat(),
             timestamp_field="event_timestamp",
             created_timestamp_column="created",
@@ -112,8 +116,29 @@ def materialize(settings: Settings, advance: Any = lambda what, total: None) -> 
 
 
 def load(store: FeatureStore, settings: Settings, view: View, cutoff: datetime) -> None:
-    """Write one snapshot to the online store in batches."""
+    """Write one snapshot to the online store in batches, then drop the entities that it no longer has."""
     import pyarrow.parquet as pq
 
-    for batch in pq.ParquetFile(folder(settings, view.name, cutoff) / "part.parquet").iter_batches(20_000):
+    part = folder(settings, view.name, cutoff) / "part.parquet"
+    for batch in pq.ParquetFile(part).iter_batches(20_000):
         store.write_to_online_store(view.name, df=batch.to_pandas())
+    drop_others(settings, view, pq.read_table(part, columns=[view.key])[view.key].to_pylist())
+
+
+def drop_others(settings: Settings, view: View, ids: list[str]) -> None:
+    """Remove what earlier loads left of entities that are gone: Feast has no delete, and nothing expires."""
+    table = f'"{PROJECT}_{view.name}"'
+    with closing(sqlite3.connect(settings.online / "online.db")) as store, store:
+        store.execute("create temp table kept (entity_key blob primary key)")
+        store.executemany("insert into kept values (?)", ([stored_key(view.key, each)] for each in ids))
+        store.execute(f"delete from {table} where entity_key not in (select entity_key from kept)")
+
+
+def stored_key(name: str, value: str) -> bytes:
+    """An entity's key as the online store holds it."""
+    from feast.infra.key_encoding_utils import serialize_entity_key
+    from feast.protos.feast.types.EntityKey_pb2 import EntityKey
+    from feast.protos.feast.types.Value_pb2 import Value
+
+    key = EntityKey(join_keys=[name], entity_values=[Value(string_val=value)])
+    return serialize_entity_key(key, entity_key_serialization_version=KEY_VERSION)
