@@ -66,14 +66,15 @@ def build(
     """Build every (view, cutoff) that is not built from this lake yet; remove those of other lake contents.
 
     `advance(what, total)` is told after each snapshot. Returns {"cutoffs", "built", "kept", "removed",
-    "rows"}. Raises LakeError without order lines, FeatureError for a cutoff before the first order.
+    "rows"}. Raises LakeError without order lines, FeatureError for a cutoff before the first order or one
+    that is no midnight (snapshots are named by their day).
     """
     lake = Lake(settings.lake)
     engine = connect(settings)
     try:
         staged = stage(engine, lake, settings.home / "tmp" / "staged")
         first, last = moments.span(staged)
-        asked = sorted(
+        asked = moments.midnights(
             cutoffs or moments.rolling(first, last, settings.cutoff_step_days, settings.max_cutoffs)
         )
         if asked[0] <= first:
@@ -123,7 +124,8 @@ def write(
 
 
 def forget_stale(settings: Settings, lake: Lake, known: dict[str, Any], views: dict[str, View]) -> int:
-    """Remove snapshots of the given views that were built from another lake content or another expression."""
+    """Remove snapshots of the given views that were built from another lake content or another expression,
+    and folders that a broken build left; returns how many snapshots."""
     removed = 0
     for name, entries in known.items():
         for cutoff in [each for each in entries if name in views]:
@@ -131,6 +133,10 @@ def forget_stale(settings: Settings, lake: Lake, known: dict[str, Any], views: d
                 shutil.rmtree(folder(settings, name, cutoff), ignore_errors=True)
                 del entries[cutoff]
                 removed += 1
+        kept = {folder(settings, name, cutoff) for cutoff in entries}
+        for path in (settings.features / name).glob("*") if name in views else ():
+            if path not in kept:
+                shutil.rmtree(path, ignore_errors=True)
     return removed
 
 

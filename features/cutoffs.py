@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 from features.staging import Staged
-from patron.errors import FeatureError
+from patron.errors import FeatureError, LakeError
 
 HISTORY_DAYS = 56
 """The oldest cutoff has at least so many days of orders before it."""
 
 
 def span(staged: Staged) -> tuple[datetime, datetime]:
-    """Time of the first and the last order line of a lake, in UTC."""
+    """Time of the first and the last order line of a lake, in UTC. Raises LakeError without a line."""
     first, last = (
         staged.lines.aggregate(first=staged.lines["at"].min(), last=staged.lines["at"].max())
         .to_pyarrow()
         .to_pylist()[0]
         .values()
     )
+    if first is None:
+        raise LakeError("The lake holds no order_lines. Import some: patron import online-retail FILE")
     return datetime.fromtimestamp(first, UTC), datetime.fromtimestamp(last, UTC)
 
 
@@ -37,6 +40,15 @@ def rolling(first_order: datetime, last_order: datetime, step_days: int, limit: 
             break
         found.append(earlier)
     return found[::-1]
+
+
+def midnights(asked: Iterable[datetime]) -> list[datetime]:
+    """The asked cutoffs, oldest first, each once. Raises FeatureError unless each is a midnight in UTC."""
+    found = sorted(set(asked))
+    for each in found:
+        if each != parse(f"{each:%Y-%m-%d}"):
+            raise FeatureError(f"A cutoff is a midnight in UTC. Found {each.isoformat()}; give a date.")
+    return found
 
 
 def parse(text: str) -> datetime:

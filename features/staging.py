@@ -10,6 +10,7 @@ moments  one row for each (customer, order, second, ingestion): all of it is bef
 from __future__ import annotations
 
 import hashlib
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,7 +50,7 @@ def lake_table(engine: Backend, lake: Lake, table: str) -> ibis.Table:
 
 
 def stage(engine: Backend, lake: Lake, folder: Path) -> Staged:
-    """Stage the lake into `folder` (once per lake content) and open it.
+    """Stage the lake into `folder` (once per lake content, which replaces the one before) and open it.
 
     Raises LakeError when there are no order lines.
     """
@@ -61,6 +62,8 @@ def stage(engine: Backend, lake: Lake, folder: Path) -> Staged:
             lines = order_lines(lake_table(engine, lake, "order_lines"), lake_table(engine, lake, "products"))
             lines.to_parquet(aside / "lines.parquet")
             moments(engine.read_parquet(aside / "lines.parquet")).to_parquet(aside / "moments.parquet")
+        for older in set(folder.iterdir()) - {target}:
+            shutil.rmtree(older, ignore_errors=True)
     return Staged(
         lines=engine.read_parquet(target / "lines.parquet"),
         moments=engine.read_parquet(target / "moments.parquet"),
