@@ -33,8 +33,11 @@ def historical(
     unbuilt = (set(cutoffs) - set(built_cutoffs(settings, name)) for name in grouped)
     missing = sorted(set[datetime]().union(*unbuilt))
     if missing:
-        days = " ".join(f"{each:%Y-%m-%d}" for each in missing)
+        days = ",".join(f"{each:%Y-%m-%d}" for each in missing)
         raise FeatureError(f"No snapshot at {days}. Build it: patron features build --cutoffs {days}")
+    if not len(ids):
+        empty = {each.split(":")[1]: column([], offered()[each]) for each in references}
+        return Rows([], empty, np.zeros(0, dtype=bool), None)
     asked = pd.DataFrame({"customer_id": list(ids), "event_timestamp": list(cutoffs), "row": range(len(ids))})
     frame = apply(settings).get_historical_features(entity_df=asked, features=list(references)).to_df()
     frame = frame.sort_values("row")
@@ -46,7 +49,7 @@ def historical(
     known = np.zeros(len(frame), dtype=bool)
     for name in columns:
         known |= frame[name].notna().to_numpy()
-    return Rows(list(ids), columns, known, max(cutoffs) if len(cutoffs) else None)
+    return Rows(list(ids), columns, known, max(cutoffs))
 
 
 def plain(values: Any) -> list[Any]:

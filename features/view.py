@@ -19,6 +19,9 @@ WINDOWS = (7, 30, 90, 365)
 
 DAY = 86_400
 
+SHARED = ("affinity.py", "customer_activity.py", "lists.py", "staging.py", "view.py")
+"""Files that the expressions of several views use."""
+
 FieldType = Literal["Int64", "Float64", "String", "Bool", "Array(String)", "Array(Int64)", "Array(Float64)"]
 
 
@@ -49,6 +52,8 @@ class View:
 
     @property
     def code_hash(self) -> str:
-        """Hash of the file that defines the view: a changed expression is built again."""
-        path = inspect.getsourcefile(self.snapshot)
-        return hashlib.sha256(Path(path).read_bytes()).hexdigest() if path else self.name
+        """Hash of the view's file and of those it is made from: a changed expression is built again."""
+        room = Path(__file__).parent
+        files = [inspect.getsourcefile(self.snapshot), *(room / each for each in SHARED)]
+        code = [Path(each).read_bytes() for each in files if each]
+        return hashlib.sha256(b"".join([self.name.encode(), *code])).hexdigest()
