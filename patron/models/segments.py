@@ -21,7 +21,7 @@ Stages follow the churn horizon H, the customer's gap and the trend of the last 
 | --- | --- |
 | prospect | no order |
 | lost | last order older than `lost_after_horizons` x H and than `lost_after_gaps` of the own mean gap |
-| declining | last order older than H and than twice the own gap, or (gap <= 45) half the usual spend in 90 days |
+| declining | last order older than H and than twice the gap; or gap <= 45 days and half the usual spend |
 | new | one purchase day, or the first within H |
 | growing | spend of 90 days over `growth` times the usual of the year |
 | mature | else |
