@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from patron.errors import DataError
 from patron.lake.mapping import RESERVED, ImportMapping, TableMapping
-from patron.lake.sources import Staged, literal
-from patron.lake.transform import quoted, text
+from patron.lake.sources import Staged, numbered_parquet
+from patron.lake.sql import quoted, text
 
 if TYPE_CHECKING:
     import duckdb
@@ -35,7 +35,7 @@ def bind(
         duck.execute(f"CREATE VIEW {view} AS SELECT * FROM {quoted(table.source)}")
         where = ", ".join(each["name"] for each in sources[table.source].facts)
     else:
-        duck.execute(f"CREATE VIEW {view} AS SELECT * FROM {answered(duck, table, sources, folder)}")
+        duck.execute(f"CREATE VIEW {view} AS {answered(duck, table, sources, folder)}")
         where = f"the answer of the query for {table.table}"
     names = [row[0] for row in duck.execute(f"DESCRIBE {view}").fetchall()]
     columns = [name for name in names if name not in RESERVED]
@@ -53,7 +53,7 @@ def bind(
 def answered(
     duck: duckdb.DuckDBPyConnection, table: TableMapping, sources: dict[str, Staged], folder: Path
 ) -> str:
-    """Run the table's query once, its rows numbered, into a file."""
+    """Run the table's query once, into a file; gives SQL for its rows, numbered in its order."""
     import duckdb
 
     assert table.sql is not None
@@ -63,17 +63,18 @@ def answered(
         raise DataError(missing_columns([column], found, "the files", table))
     path = folder / f"answer-{table.table}.parquet"
     try:
-        duck.execute(
-            f"COPY (SELECT *, {text(table.table + ' query')} AS patron_file, row_number() OVER () AS patron_row, "
-            f"row_number() OVER () AS patron_seq FROM ({table.sql}\n)) TO {text(str(path))} (FORMAT parquet)"
-        )
+        # numbered when read back: a window over a subquery would not keep its ORDER BY
+        duck.execute(f"COPY ({table.sql}\n) TO {text(str(path))} (FORMAT parquet)")
     except duckdb.Error as error:
         raise DataError(f"The query for {table.table} failed: {str(error).splitlines()[0]}") from None
-    return f"read_parquet({literal([str(path)])})"
+    return numbered_parquet(path, f"{table.table} query", 0)
 
 
 def missing_column(duck: duckdb.DuckDBPyConnection, query: str, table: TableMapping) -> str | None:
-    """The column that a query names and nothing has. Raises DataError when it does not bind for another reason."""
+    """The column that a query names and nothing has.
+
+    Raises DataError when the query does not bind for another reason.
+    """
     import duckdb
 
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -117,7 +118,8 @@ def row_faults(table: str, rows: pa.Table, passing: list[int]) -> pa.Table:
     """Why rows of a batch are not valid: columns `patron_seq`, `fault` (the first, without its value), `why`.
 
     rows: what `transform.mapped_sql` gives. A row under a rule is looked at only if that rule is among
-    `passing`. Values of the wrong kind were found by the mapping (`fault`, `why`); the rest is the contract's.
+    `passing`. Values of the wrong kind were found by the mapping (`fault`, `why`); the rest is the
+    contract's.
     """
     import pandas as pd
     import pyarrow.compute as pc
@@ -151,7 +153,9 @@ def contract_faults(table: str, frame: pd.DataFrame) -> dict[int, list[Fault]]:
     from pandera.errors import SchemaErrors
 
     try:
-        schemas()[table].validate(frame, lazy=True)
+        # pandera joins the cases of columns of different types, of which pandas warns
+        with warnings.catch_warnings(action="ignore", category=FutureWarning):
+            schemas()[table].validate(frame, lazy=True)
     except SchemaErrors as error:
         cases = error.failure_cases
     else:

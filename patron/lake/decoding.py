@@ -6,7 +6,8 @@ import codecs
 import gzip
 import io
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -62,25 +63,28 @@ class Decoded(io.RawIOBase):
         byte = error.object[error.start] if error.start < len(error.object) else 0
         return DataError(
             f"{self._name} is not {self._encoding}: byte 0x{byte:02x} at offset {before + error.start:,} "
-            f'cannot be decoded. Set `encoding` under {self._setting} in the mapping, such as encoding = "cp1252"'
+            f"cannot be decoded. Set `encoding` under {self._setting} in the mapping, "
+            'such as encoding = "cp1252"'
         )
 
 
-def open_bytes(path: Path, advance: Callable[[int], None] = lambda read: None) -> BinaryIO:
+@contextmanager
+def opened_bytes(path: Path, advance: Callable[[int], None]) -> Iterator[BinaryIO]:
     """A file's bytes, decompressed when it is gzip. `advance` is told how many bytes were read from disk.
 
     Raises DataError when the name says gzip and the content does not.
     """
-    file = cast(BinaryIO, io.BufferedReader(Counted(path, advance), CHUNK))
-    magic = path.open("rb").read(2)
-    if magic == GZIP:
-        return cast(BinaryIO, gzip.GzipFile(fileobj=file))
-    if path.suffix == ".gz":
-        file.close()
-        raise DataError(
-            f"{path.name} is not gzip: it begins with bytes {magic.hex(' ')}. Rename it, or compress it with gzip."
-        )
-    return file
+    with io.BufferedReader(Counted(path, advance), CHUNK) as file:
+        magic = file.peek(2)[:2]
+        if magic == GZIP:
+            with gzip.GzipFile(fileobj=file) as unpacked:
+                yield cast(BinaryIO, unpacked)
+        elif path.suffix == ".gz":
+            raise DataError(
+                f"{path.name} is not gzip: it begins with bytes {magic.hex(' ')}. Rename it, or compress it."
+            )
+        else:
+            yield cast(BinaryIO, file)
 
 
 class Counted(io.FileIO):
@@ -96,9 +100,12 @@ class Counted(io.FileIO):
         return read or 0
 
 
-def open_text(
+@contextmanager
+def opened_text(
     path: Path, key: str, spec: SourceFile, advance: Callable[[int], None] = lambda read: None
-) -> io.BufferedReader:
-    """The file as UTF-8 bytes, whatever it is written in. Close it."""
-    raw = open_bytes(path, advance)
-    return io.BufferedReader(Decoded(raw, spec.encoding, path.name, f"[files.{key}]"), CHUNK)
+) -> Iterator[io.BufferedReader]:
+    """The file as UTF-8 bytes, whatever it is written in."""
+    with opened_bytes(path, advance) as raw:
+        decoded = Decoded(raw, spec.encoding, path.name, f"[files.{key}]")
+        with io.BufferedReader(decoded, CHUNK) as stream:
+            yield stream

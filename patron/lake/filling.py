@@ -13,9 +13,10 @@ from patron.lake.checks import row_faults
 from patron.lake.commit import Written
 from patron.lake.contract import ARROW_SCHEMAS, TABLES
 from patron.lake.mapping import ImportMapping, TableMapping
-from patron.lake.sources import Staged, literal
+from patron.lake.sources import Staged
+from patron.lake.sql import literal, quoted, text
 from patron.lake.tables import Lake
-from patron.lake.transform import mapped_sql, quoted, staged_sql, text
+from patron.lake.transform import mapped_sql, staged_sql
 from patron.settings import Settings
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 BATCH = 100_000
 PARQUET = "(FORMAT parquet, COMPRESSION zstd)"
-MISSING_KEY = "NULL"
 
 
 @dataclass
@@ -149,9 +149,8 @@ class Filling:
         for number, rule in enumerate(self.spec.rules):
             if rule.then == "quarantine":
                 said = text(rule.reason or rule.name)
-                self.duck.execute(
-                    f"INSERT INTO faults SELECT patron_seq, {said}, {said} FROM {self.mapped} WHERE rule = {number}"
-                )
+                ruled = f"FROM {self.mapped} WHERE rule = {number}"
+                self.duck.execute(f"INSERT INTO faults SELECT patron_seq, {said}, {said} {ruled}")
         passing = [n for n, rule in enumerate(self.spec.rules) if rule.then == "return"]
         with pq.ParquetFile(self.mapped_path) as file:
             for batch in file.iter_batches(BATCH):
@@ -284,7 +283,8 @@ class Filling:
             path = literal([str(self.malformed.malformed)])
             query += (
                 " UNION ALL SELECT patron_file, patron_row, reason, raw "
-                f"FROM read_json({path}, columns = {{patron_file: 'VARCHAR', patron_row: 'BIGINT', reason: 'VARCHAR', raw: 'VARCHAR'}})"
+                f"FROM read_json({path}, columns = {{patron_file: 'VARCHAR', patron_row: 'BIGINT', "
+                "reason: 'VARCHAR', raw: 'VARCHAR'})"
             )
         files = self.lake.facts().get("quarantine", {}).get(self.spec.table, {}).get("files", [])
         known = literal([str(self.lake.path / each["path"]) for each in files])

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from patron.lake.contract import TABLES, Column, Kind
 from patron.lake.mapping import RESERVED, ImportMapping, TableMapping
+from patron.lake.sql import quoted, text
 
 DUCKDB_TYPES: dict[Kind, str] = {
     "id": "VARCHAR",
@@ -30,14 +31,6 @@ NOUNS: dict[Kind, str] = {
 }
 OFFSET = r"(Z|[+-]\d{2}(:?\d{2})?)$"
 """How a time ends that names its own distance from UTC. A date alone, 2024-01-31, does not match its time part."""
-
-
-def quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"
 
 
 def typed(kind: Kind, raw: str, mapping: ImportMapping) -> str:
