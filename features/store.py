@@ -101,8 +101,8 @@ def materialize(settings: Settings, advance: Any = lambda what, total: None) -> 
     """
     from patron.files import publish_json
 
-    store = apply(settings)
     built = index(settings)["views"]
+    store = apply(settings)
     rows = {}
     cutoff = max(max(entries) for entries in built.values())
     for view in VIEWS:
