@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 CHURN, VALUE, OFFERS = "patron-churn", "patron-lifetime-value", "patron-offers"
 MODELS = (CHURN, VALUE, OFFERS)
-CONSENT = "customer_profile:consent_offers"
+ABOUT = ("customer_profile:consent_offers", "customer_profile:tier")
 CHUNK = 20_000
 FORMATS = (".parquet", ".csv")
 COUNTED = ("churn_status", "churn_risk", "value_tier", "segment", "lifecycle_stage", "best_action")
@@ -109,11 +110,10 @@ def read(settings: Settings, models: Mapping[str, Served], offered: set[str]) ->
     """The newest snapshot, with the features that the models read and the consent to offers."""
     from features.offline import latest
 
-    wanted = [CONSENT] if CONSENT in offered else []
+    wanted = [each for each in ABOUT if each in offered]
     for name in MODELS:
         if name in models:
-            model = models[name].model
-            wanted += getattr(model, "segments", model).references
+            wanted += models[name].model.references
     return latest(settings, list(dict.fromkeys(wanted)))
 
 
@@ -167,11 +167,12 @@ def value_columns(served: Served, rows: Rows, words: list[list[str]]) -> Columns
 
 def offer_columns(served: Served, rows: Rows, now: datetime) -> Columns:
     segments, stages = segment_table(served.model, rows)
-    best = {each: best_action(served.model, each, now) for each in set(segments)}
-    consent = rows.columns.get("consent_offers", np.full(len(rows), None))
+    unknown = np.full(len(rows), None)
+    consent, tiers = (rows.columns.get(each, unknown) for each in ("consent_offers", "tier"))
+    best = functools.cache(lambda segment, tier: best_action(served.model, segment, now, tier).offer_id)
     actions = [
-        "none" if agreed is False or best[segment] is None else best[segment].offer_id
-        for segment, agreed in zip(segments, consent, strict=True)
+        "none" if agreed is False else best(segment, tier)
+        for segment, agreed, tier in zip(segments, consent, tiers, strict=True)
     ]
     return {
         "segment": segments,

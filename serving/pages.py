@@ -23,7 +23,7 @@ def pages(
     return {
         "/livez": lambda: Reply(200, b'{"status": "alive"}', JSON),
         "/readyz": lambda: ready(parts()),
-        "/metrics": metrics.page,
+        "/metrics": lambda: metrics.page(parts().settings.workers),
         "/docs.json": lambda: Reply(200, described(), JSON),
     }
 

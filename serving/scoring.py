@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from serving.bootstrap import Served
 
 PROSPECT = "prospect"
-MAX_OFFERS = 1000
 
 
 @dataclass(frozen=True)
@@ -100,12 +99,21 @@ def spread(values: Iterable[Any], mask: NDArray[np.bool_], default: Any = None) 
 def segment_table(policy: Any, rows: Rows) -> tuple[list[str], list[str]]:
     """(segment, lifecycle stage) of each customer; a customer without orders is a prospect in both."""
     known = rows.take(rows.known).columns
-    segments = policy.segments.segment(known) if rows.known.any() else []
-    stages = policy.segments.stage(known) if rows.known.any() else []
-    return spread(segments, rows.known, PROSPECT), spread(stages, rows.known, PROSPECT)
+    stages = spread(policy.segments.stage(known), rows.known, PROSPECT)
+    segments = spread(policy.segments.segment(known), rows.known, PROSPECT)
+    named = [
+        PROSPECT if stage == PROSPECT else segment for segment, stage in zip(segments, stages, strict=True)
+    ]
+    return named, stages
 
 
-def best_action(policy: Any, segment: str, now: datetime) -> Any:
-    """The eligible offer with the highest expected margin; None where there is none. Nothing is sampled."""
-    found = policy.decide(segment, now, None, MAX_OFFERS, np.random.default_rng(0))
-    return max(found, key=lambda each: each.expected_margin, default=None)
+class Greedy:
+    """Stands where a policy draws at random: takes what is most probable, what it holds to be best."""
+
+    def choice(self, size: int, p: NDArray[np.float64]) -> int:
+        return int(np.argmax(p))
+
+
+def best_action(policy: Any, segment: str, now: datetime, tier: str | None) -> Any:
+    """The arm (`none` is one) that the policy holds to be best on any channel. Nothing is drawn or logged."""
+    return policy.decide(segment, now, None, 1, Greedy(), tier)[0]

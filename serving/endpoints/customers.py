@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from serving.bootstrap import Parts, Served
 from serving.endpoints import churn_scores, lifetime_values, next_best_offers, recommendations
-from serving.endpoints.next_best_offers import Offer, consents, no_offer, offered
+from serving.endpoints.next_best_offers import Offer, consents, no_offer, offered, tier
 from serving.operations import Answer, Operation, answered
 from serving.problems import Problem
 from serving.scoring import best_action, churn_table, segment_table, value_table
@@ -156,8 +156,7 @@ def references(parts: Parts) -> list[str]:
     """Everything that the profile reads, in one read."""
     found = [*PROFILE, *PRODUCTS, *CATEGORIES, "customer_activity:orders_total"]
     for served in parts.models.values():
-        source = getattr(served.model, "segments", served.model)
-        found += getattr(source, "references", {})
+        found += getattr(served.model, "references", {})
     return list(dict.fromkeys(found))
 
 
@@ -198,8 +197,8 @@ def policy_of(parts: Parts, rows: Any) -> tuple[str | None, str | None, Offer | 
     segments, stages = segment_table(served.model, rows)
     if not consents(rows):
         return segments[0], stages[0], no_offer()
-    best = best_action(served.model, segments[0], parts.now())
-    return segments[0], stages[0], offered([best])[0] if best else None
+    best = best_action(served.model, segments[0], parts.now(), tier(rows))
+    return segments[0], stages[0], offered([best])[0]
 
 
 def top_products(served: Served | None, columns: Any) -> list[TopProduct]:

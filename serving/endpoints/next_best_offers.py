@@ -18,7 +18,7 @@ from serving.scoring import segment_table
 from serving.shapes import Because, Id, ModelLabel, because
 
 MODEL = "patron-offers"
-CONSENT = "customer_profile:consent_offers"
+ABOUT = ("customer_profile:consent_offers", "customer_profile:tier")
 NONE = "none"
 
 
@@ -52,13 +52,8 @@ class NextBestOffers(Endpoint):
         """Decide on an offer. The decision is on disk before it is answered."""
         served = self.parts.model(MODEL)
         policy = served.model
-        rows = self.parts.read([body.customer_id], [*policy.segments.references, CONSENT])
-        if consents(rows):
-            segment = segment_table(policy, rows)[0][0]
-            rng = np.random.default_rng()
-            offers = offered(policy.decide(segment, self.parts.now(), body.channel, body.limit, rng))
-        else:
-            offers = [no_offer()]
+        rows = self.parts.read([body.customer_id], [*policy.references, *ABOUT])
+        offers = self._decide(policy, rows, body) if consents(rows) else [no_offer()]
         decision = Decision(
             decision_id=str(uuid.uuid4()),
             occurred_at=self.parts.now(),
@@ -77,6 +72,10 @@ class NextBestOffers(Endpoint):
             features_as_of=rows.as_of,
         )
 
+    def _decide(self, policy: Any, rows: Any, body: NextBestOffersRequest) -> list[Offer]:
+        segment, rng = segment_table(policy, rows)[0][0], np.random.default_rng()
+        return offered(policy.decide(segment, self.parts.now(), body.channel, body.limit, rng, tier(rows)))
+
     def _log(self, decision: Decision) -> None:
         """A decision that cannot be logged is not made: nothing could be learned from it."""
         try:
@@ -89,6 +88,11 @@ def consents(rows: Any, row: int = 0) -> bool:
     """Whether offers may be made; who has not said anything has not refused."""
     column = rows.columns.get("consent_offers")
     return column is None or column[row] is not False
+
+
+def tier(rows: Any, row: int = 0) -> str | None:
+    column = rows.columns.get("tier")
+    return None if column is None else column[row]
 
 
 def offered(decisions: Sequence[Any]) -> list[Offer]:

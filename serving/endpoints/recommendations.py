@@ -12,15 +12,12 @@ from pydantic import Field
 
 from patron.errors import FeatureError
 from patron.models.base import HISTORY, CustomerHistory, Recommendation, history
-from serving.diversity import diversified
 from serving.operations import Answer, Body, Endpoint, allowed
 from serving.shapes import Id, Item, ModelLabel, ProductFilter, ProductIds, items
 
 MODEL = "patron-recommender"
 REFERENCES = [*HISTORY, "customer_profile:region", "customer_profile:consent_recommend"]
 BASKETS = {"cart", "checkout", "basket"}
-SPARE = 4
-"""How many times `limit` is fetched where answers are made diverse."""
 
 Fallback = Literal["session", "similar", "popular"]
 log = logging.getLogger(__name__)
@@ -93,29 +90,24 @@ def choose(
     blend: Any, bought: CustomerHistory, body: RecommendationsRequest
 ) -> tuple[list[Recommendation], Fallback | None]:
     """The best products and what answered, if it was not the personal model."""
-    mask = body.filter.mask(blend.catalogue)
-    limit = body.limit * (SPARE if body.diversity else 1)
     personal = len(bought) > 0
-    if personal or body.product_ids:
-        found = blend.recommend(
-            bought,
-            limit,
-            allowed=mask,
-            exclude=body.exclude_product_ids,
-            placement=placement(body, personal),
-            explain=body.explain,
-            context_product_ids=body.product_ids,
-        )
-    else:
-        found = blend.popular(limit, allowed=mask, exclude=body.exclude_product_ids)
-    chosen = diversified(found, blend.catalogue, body.diversity, body.limit)
-    return chosen, fallback(chosen, personal)
+    found = blend.recommend(
+        bought,
+        body.limit,
+        allowed=body.filter.mask(blend.catalogue),
+        exclude=body.exclude_product_ids,
+        placement=body.placement if personal else page(body),
+        explain=body.explain,
+        context_product_ids=body.product_ids,
+        diversity=body.diversity,
+    )
+    return found, fallback(found, personal)
 
 
-def placement(body: RecommendationsRequest, personal: bool) -> str:
-    """A stranger's page is answered from the page, whatever the placement is called."""
-    if personal:
-        return body.placement
+def page(body: RecommendationsRequest) -> str:
+    """The placement that answers a stranger: from the page or the basket, if one was named."""
+    if not body.product_ids:
+        return "home"
     return "cart" if body.placement in BASKETS else "product"
 
 

@@ -25,6 +25,8 @@ from patron.models.blend import Blend, BlendConfig
 from patron.models.catalogue import Catalogue
 from patron.models.churn import Churn, ChurnConfig
 from patron.models.lifetime_value import LifetimeValue, LifetimeValueConfig
+from patron.models.offers import OfferPolicy, OfferPolicyConfig, OfferTerms
+from patron.models.segments import Segments, SegmentsConfig
 from patron.settings import Settings, load_settings
 from tests.shops import line, random_shop, write_lake
 
@@ -78,6 +80,7 @@ def models(settings: Settings, shop: dict[str, list[dict[str, Any]]]) -> list[tu
         ("patron-churn", churn(settings, shop)),
         ("patron-lifetime-value", value(settings, shop)),
         ("patron-recommender", recommender(shop)),
+        ("patron-offers", offers(settings)),
     ]
 
 
@@ -94,7 +97,7 @@ def promote(settings: Settings, name: str, model: Model, version: str = "1") -> 
         trained_at=END,
         cutoff=END,
         data_hash="test",
-        features=getattr(getattr(model, "segments", model), "references", {}),
+        features=getattr(model, "references", {}),
         parameters={},
     )
     install(folder, settings.models, version)
@@ -133,6 +136,26 @@ def value(settings: Settings, shop: dict[str, Any]) -> LifetimeValue:
     model.fit(rows, revenue, orders, HORIZON, seed=1)
     rows, revenue, _ = labelled(settings, shop, model, CUTOFFS[2])
     return model.calibrate(rows, revenue)
+
+
+def offers(settings: Settings) -> OfferPolicy:
+    """A coupon that doubles responses, one for gold customers only, one that is over, and nobody left out."""
+    segments = Segments(SegmentsConfig(horizon_days=HORIZON))
+    segments.fit(snapshot(settings, list(segments.references), END).columns)
+    shown = [("coupon", 0.4), ("none", 0.2)]
+    exposures = {
+        "offer_id": np.repeat([name for name, _ in shown], 200),
+        "segment": np.tile(["champions", "loyal"], 200),
+        "converted": np.concatenate([np.arange(200) < 200 * rate for _, rate in shown]).astype(float),
+        "value": np.full(400, 50.0),
+        "propensity": np.full(400, 0.5),
+    }
+    terms = [
+        OfferTerms(offer_id="coupon", cost=0.5),
+        OfferTerms(offer_id="gold-gift", cost=9, min_tier="gold", channels=("email",)),
+        OfferTerms(offer_id="over", valid_to=END - timedelta(days=1)),
+    ]
+    return OfferPolicy(OfferPolicyConfig(epsilon=0.2)).fit(exposures, terms, segments)
 
 
 def recommender(shop: dict[str, Any]) -> Blend:

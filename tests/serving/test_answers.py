@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import sqlite3
+from contextlib import closing
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
+from patron.settings import Settings
 from tests.serving.conftest import Client
 from tests.serving.shop import END
 
@@ -121,12 +126,56 @@ def test_a_profile_is_of_one_moment(client: Client) -> None:
     worth = client.post("lifetime-values", {"customer_ids": ["ann"]}).json()["values"][0]
     assert found["value"]["expected_value"] == worth["expected_value"]
     assert datetime.fromisoformat(found["features_as_of"]) == END
+    assert found["segment"] and found["lifecycle_stage"] and found["missing"] == []
+    assert found["next_best_action"]["offer_id"] == "coupon"
+
+
+def decisions(shop: Settings) -> list[tuple[Any, ...]]:
+    query = "select decision_id, customer_id, offers, channel, model_version, occurred_at from decisions"
+    with closing(sqlite3.connect(f"file:{shop.events / 'decisions.db'}?mode=ro", uri=True)) as log:
+        return log.execute(query).fetchall()
+
+
+def test_a_decision_is_on_disk_before_it_is_answered(client: Client, shop: Settings) -> None:
+    found = client.post("next-best-offers", {"customer_id": "ann", "channel": "web"}).json()
+    assert len(found["offers"]) == 1 and found["offers"][0]["offer_id"] in ("coupon", "none")
+    logged = {row[0]: row for row in decisions(shop)}[found["decision_id"]]
+    assert logged[1] == "ann" and logged[3:] == ("web", "1", END.isoformat())
+    offer = found["offers"][0]
+    assert json.loads(logged[2]) == [{"offer_id": offer["offer_id"], "propensity": offer["propensity"]}]
+
+
+def test_propensities_are_those_of_the_policy(client: Client) -> None:
+    asked = [
+        client.post("next-best-offers", {"customer_id": "ann", "channel": "web"}).json() for _ in range(20)
+    ]
+    offers = {each["offers"][0]["offer_id"]: each["offers"][0]["propensity"] for each in asked}
+    assert offers["coupon"] == pytest.approx(0.9)  # of two arms: 1 - epsilon + epsilon / 2
+    assert offers.get("none", 0.1) == pytest.approx(0.1)
+
+
+def test_who_wants_no_offers_gets_none(client: Client) -> None:
+    offers = client.post("next-best-offers", {"customer_id": "cleo", "limit": 5}).json()["offers"]
+    assert [(each["offer_id"], each["propensity"]) for each in offers] == [("none", 1.0)]
+    assert client.get("/v1/customers/cleo").json()["next_best_action"]["offer_id"] == "none"
+
+
+def test_a_stranger_is_decided_on_as_a_prospect(client: Client) -> None:
+    found = client.post("next-best-offers", {"customer_id": "nobody"})
+    assert found.status_code == 200 and found.json()["offers"]
+
+
+def test_looking_at_a_profile_logs_nothing(client: Client, shop: Settings) -> None:
+    client.post("next-best-offers", {"customer_id": "ann"})
+    before = len(decisions(shop))
+    client.get("/v1/customers/ann")
+    assert len(decisions(shop)) == before
 
 
 def test_a_customer_without_orders_has_a_profile(client: Client) -> None:
     found = client.get("/v1/customers/eve").json()
     assert found["tier"] == "basic" and found["top_products"] == []
-    assert found["expected_next_order_at"] is None
+    assert found["expected_next_order_at"] is None and found["lifecycle_stage"] == "prospect"
 
 
 def test_an_unknown_customer_is_404(client: Client) -> None:

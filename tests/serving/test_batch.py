@@ -1,0 +1,85 @@
+"""Batch scores: everybody, and the same numbers as over HTTP."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow.csv
+import pyarrow.parquet
+import pytest
+
+from patron.errors import NoChampion, UsageError
+from patron.settings import Settings
+from serving.batch import schema, score_all
+from tests.serving.conftest import Client
+from tests.serving.shop import END, settings_of
+
+
+@pytest.fixture(scope="module")
+def scores(shop: Settings) -> dict[str, dict[str, Any]]:
+    outcome = score_all(shop)
+    table = pyarrow.parquet.read_table(outcome["path"])
+    assert table.schema.names == schema().names
+    assert outcome["customers"] == table.num_rows and outcome["missing"] == []
+    assert outcome["features_as_of"] == END
+    return {each["customer_id"]: each for each in table.to_pylist()}
+
+
+def test_everybody_with_an_order_has_a_row(scores: dict[str, dict[str, Any]]) -> None:
+    assert {"ann", "bob", "cleo", "dan"} <= set(scores) and "eve" not in scores
+
+
+def test_numbers_equal_those_of_the_endpoints(client: Client, scores: dict[str, dict[str, Any]]) -> None:
+    ids = sorted(scores)
+    churn = client.post("churn-scores", {"customer_ids": ids}).json()["scores"]
+    value = client.post("lifetime-values", {"customer_ids": ids}).json()["values"]
+    for one, other in zip(churn, value, strict=True):
+        row = scores[one["customer_id"]]
+        assert row["churn_status"] == one["status"] and row["churn_risk"] == one["risk"]
+        assert row["churn_probability"] == pytest.approx(one["churn_probability"], abs=1e-6)
+        expected = one["expected_next_order_at"]
+        assert row["expected_next_order_at"] == (datetime.fromisoformat(expected) if expected else None)
+        assert row["expected_value"] == pytest.approx(other["expected_value"], abs=1e-6)
+        assert [row["value_low"], row["value_high"]] == pytest.approx(other["interval"], abs=1e-6)
+        assert row["value_tier"] == other["value_tier"]
+
+
+def test_segments_and_actions_equal_those_of_the_profile(
+    client: Client, scores: dict[str, dict[str, Any]]
+) -> None:
+    for name in ("ann", "bob", "cleo"):
+        found = client.get(f"/v1/customers/{name}").json()
+        row = scores[name]
+        assert row["segment"] == found["segment"] and row["lifecycle_stage"] == found["lifecycle_stage"]
+        assert row["best_action"] == found["next_best_action"]["offer_id"]
+
+
+def test_reasons_are_text(scores: dict[str, dict[str, Any]]) -> None:
+    assert scores["ann"]["reasons"].startswith("churn: ") and "value: " in scores["ann"]["reasons"]
+
+
+def test_csv_holds_the_same_rows(shop: Settings, tmp_path: Path, scores: dict[str, Any]) -> None:
+    score_all(shop, tmp_path / "out" / "scores.csv")
+    table = pyarrow.csv.read_csv(tmp_path / "out" / "scores.csv")
+    assert table.schema.names == schema().names and table.num_rows == len(scores)
+    assert [each.name for each in (tmp_path / "out").iterdir()] == ["scores.csv"]
+
+
+def test_other_suffixes_are_refused(shop: Settings) -> None:
+    with pytest.raises(UsageError, match=r"\.parquet"):
+        score_all(shop, Path("scores.xlsx"))
+
+
+def test_without_a_champion_it_says_what_to_train(shop: Settings, tmp_path: Path) -> None:
+    for name in ("features", "lake"):
+        (tmp_path / name).symlink_to(shop.home / name)
+    with pytest.raises(NoChampion, match="patron train churn"):
+        score_all(settings_of(tmp_path))
+
+
+def test_progress_reaches_the_number_of_customers(shop: Settings, tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+    score_all(shop, tmp_path / "scores.parquet", advance=lambda done, total: told.append((done, total)))
+    assert told[-1][0] == told[-1][1] >= 80
