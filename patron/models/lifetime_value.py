@@ -28,6 +28,8 @@ class LifetimeValueConfig(TreesConfig):
 
     kind: Literal["lightgbm", "btyd", "history"] = "lightgbm"
     """lightgbm: trees that read btyd; btyd: Pareto/NBD x Gamma-Gamma; history: the past repeats itself."""
+    trees_weight: float = Field(default=0.5, ge=0, le=1)
+    """Of kind lightgbm: share of the trees in the geometric mean with btyd."""
     tweedie_power: float = Field(default=1.5, gt=1, lt=2)
     """Variance of spend grows with this power of its mean (trees)."""
     coverage: float = Field(default=0.8, gt=0, lt=1)
@@ -101,7 +103,6 @@ class LifetimeValue(Model):
         self.mean_spend = float(spent.sum() / max(bought.sum(), 1))
         self.typical = np.median(habits(rows), axis=0).tolist()
         self.orders_level = level(bought, self._orders(rows, horizon_days))
-        self.value_level = level(spent, self._habit(rows, horizon_days))
         if self.config.kind == "lightgbm":
             self.trees = Trees.fit(
                 self.names,
@@ -113,6 +114,7 @@ class LifetimeValue(Model):
                 objective="tweedie",
                 tweedie_variance_power=self.config.tweedie_power,
             )
+        self.value_level = level(spent, self._value(rows, horizon_days))
         self._set_tiers(self._value(rows, horizon_days))
         return self
 
@@ -152,13 +154,20 @@ class LifetimeValue(Model):
     def _value(self, rows: FeatureRows, horizon: int) -> Numbers:
         if self.config.kind == "history":
             value = history(rows, "spend", horizon)
-        elif self.trees is None:
-            value = self.value_level * self._habit(rows, horizon)
         else:
-            now, then = self._orders(rows, self.horizon_days), self._orders(rows, horizon)
-            growth = np.divide(then, now, out=np.full(len(now), horizon / self.horizon_days), where=now > 0)
-            value = np.exp(np.minimum(self.trees.raw(self.inputs(rows)), 50)) * self._unit() * growth
+            habit = self._habit(rows, horizon)
+            value = self.value_level * (habit if self.trees is None else self._blend(rows, habit, horizon))
         return np.where(known_customers(rows), np.maximum(np.nan_to_num(value), 0), 0.0)
+
+    def _blend(self, rows: FeatureRows, habit: Numbers, horizon: int) -> Numbers:
+        """Geometric mean of trees and habit: trees rank better, the habit tames what they say of the few
+        customers who spend most."""
+        assert self.trees is not None
+        now, then = self._orders(rows, self.horizon_days), self._orders(rows, horizon)
+        growth = np.divide(then, now, out=np.full(len(now), horizon / self.horizon_days), where=now > 0)
+        grown = np.exp(np.minimum(self.trees.raw(self.inputs(rows)), 50)) * self._unit() * growth
+        weight = self.config.trees_weight
+        return np.where(habit > 0, grown**weight * np.maximum(habit, 1e-12) ** (1 - weight), grown)
 
     def _unit(self) -> float:
         """Trees learn spend in mean orders, so that no currency changes them."""

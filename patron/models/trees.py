@@ -18,13 +18,13 @@ class TreesConfig(Config):
     """Settings for tables of hundreds of customers to millions; LightGBM's defaults overfit the small."""
 
     learning_rate: float = 0.03
-    trees: int = 300
+    trees: int = 200
     leaves: int = 8
     min_leaf_customers: int = 20
     """A leaf holds at least so many rows..."""
     min_leaf_share: float = 0.005
     """...and at least this share of all of them."""
-    feature_fraction: float = 0.6
+    feature_fraction: float = 0.3
     """Share of the inputs that each tree may use."""
     regularization: float = 5.0
     """L2 penalty on leaf values."""
