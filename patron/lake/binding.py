@@ -63,7 +63,6 @@ def answered(
         raise DataError(missing_columns([column], found, "the files", table))
     path = folder / f"answer-{table.table}.parquet"
     try:
-        # numbered when read back: a window over a subquery would not keep its ORDER BY
         duck.execute(f"COPY ({table.sql}\n) TO {text(str(path))} (FORMAT parquet)")
     except duckdb.Error as error:
         raise DataError(f"The query for {table.table} failed: {str(error).splitlines()[0]}") from None

@@ -42,8 +42,8 @@ def one_currency(lake: Lake, mapping: ImportMapping, name: str) -> None:
     held = lake.facts()["currency"]
     if lake.tables() and held != mapping.currency:
         raise LakeError(
-            f"The lake at {lake.path} is kept in {held}; '{name}' is in {mapping.currency}. One lake holds one "
-            f"shop. Use another home: PATRON_HOME=var-{name} patron import {name} ..."
+            f"The lake at {lake.path} is kept in {held}; '{name}' is in {mapping.currency}. "
+            f"One lake holds one shop. Use another home: PATRON_HOME=var-{name} patron import {name} ..."
         )
 
 

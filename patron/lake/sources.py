@@ -14,6 +14,9 @@ from patron.lake.mapping import RESERVED, ImportMapping, SourceFile
 from patron.lake.sql import literal, text
 from patron.lake.text import Malformed, header, stage_text
 
+NUMBERS = r"file_row_number|patron_(file|row|seq)(_\d+)?"
+"""The RESERVED columns, and what DuckDB makes of several of a name."""
+
 
 @dataclass(frozen=True)
 class Staged:
@@ -40,8 +43,8 @@ def chosen_files(mapping: ImportMapping, arguments: Sequence[str]) -> dict[str, 
     plain = [each for each in arguments if not keyed(each, mapping)]
     for each in arguments:
         if keyed(each, mapping):
-            key, _, path = each.partition("=")
-            chosen.setdefault(key, []).append(Path(path))
+            key, _, named = each.partition("=")
+            chosen.setdefault(key, []).append(Path(named))
     free = [key for key in mapping.files if key not in chosen]
     if len(mapping.files) == 1 and plain:
         chosen.setdefault(next(iter(mapping.files)), []).extend(Path(each) for each in plain)
@@ -142,9 +145,12 @@ def stage_parquet(key: str, paths: Sequence[Path], folder: Path, advance: Callab
 
 
 def numbered_parquet(path: Path, name: str, sequence: int) -> str:
-    """SQL for a Parquet file's rows with the RESERVED columns, the first row of it `sequence` + 1."""
+    """SQL for a Parquet file's rows with the RESERVED columns, the first row of it `sequence` + 1.
+
+    Such columns that the file has already, from a query with `SELECT *`, are left out.
+    """
     return (
-        f"SELECT * EXCLUDE (file_row_number), {text(name)} AS patron_file, file_row_number + 1 AS patron_row, "
-        f"file_row_number + {sequence + 1} AS patron_seq "
+        f"SELECT COLUMNS(name -> NOT regexp_full_match(name, {text(NUMBERS)})), {text(name)} AS patron_file, "
+        f"file_row_number + 1 AS patron_row, file_row_number + {sequence + 1} AS patron_seq "
         f"FROM read_parquet({literal([str(path)])}, file_row_number = true)"
     )

@@ -65,8 +65,10 @@ def first_row(stream: io.BufferedReader, path: Path, spec: SourceFile) -> list[s
     if spec.format == "whitespace":
         return next((line.decode().split() for line in stream if line.strip()), [])
     text = io.TextIOWrapper(stream, encoding="utf-8", newline="")
-    quoting = csv.QUOTE_MINIMAL if spec.quote else csv.QUOTE_NONE
-    rows = csv.reader(text, delimiter=spec.delimiter, quotechar=spec.quote or None, quoting=quoting)
+    if spec.quote:
+        rows = csv.reader(text, delimiter=spec.delimiter, quotechar=spec.quote)
+    else:
+        rows = csv.reader(text, delimiter=spec.delimiter, quoting=csv.QUOTE_NONE)
     try:
         return next((row for row in rows if row), [])
     except csv.Error as error:
@@ -120,7 +122,8 @@ def numbered(after: int, count: int, skipped: list[int]) -> list[int]:
     """The next `count` row numbers after `after`, leaving out the skipped ones, which are used up."""
     if not skipped:
         return list(range(after + 1, after + count + 1))
-    out, numbers, row = set(skipped), [], after
+    out, row = set(skipped), after
+    numbers: list[int] = []
     while len(numbers) < count:
         row += 1
         if row not in out:
@@ -176,8 +179,8 @@ def csv_batches(
             return
         reason = str(error).splitlines()[0]
         raise DataError(
-            f"{path.name} cannot be read as CSV: {reason}. A quote that is never closed does this; where quotes "
-            'are ordinary characters, set quote = "".'
+            f"{path.name} cannot be read as CSV: {reason}. A quote that is never closed does this; "
+            'where quotes are ordinary characters, set quote = "".'
         ) from None
 
 

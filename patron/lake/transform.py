@@ -30,7 +30,7 @@ NOUNS: dict[Kind, str] = {
     "json": "JSON",
 }
 OFFSET = r"(Z|[+-]\d{2}(:?\d{2})?)$"
-"""How a time ends that names its own distance from UTC. A date alone, 2024-01-31, does not match its time part."""
+"""How a time ends that names its own distance from UTC; so does a date alone, which is told by its length."""
 
 
 def typed(kind: Kind, raw: str, mapping: ImportMapping) -> str:
@@ -74,7 +74,7 @@ def raw_hash(columns: Iterable[str]) -> str:
 def staged_sql(table: TableMapping, columns: Sequence[str]) -> str:
     """Raw expressions as text, the rule that holds, and the raw hash; names with a colon are ours."""
     raw = [
-        f"({expression}\n)::{'VARCHAR[]' if kind(table, name) == 'list' else 'VARCHAR'} AS {quoted('raw:' + name)}"
+        f"({expression}\n)::{raw_type(table, name)} AS {quoted('raw:' + name)}"
         for name, expression in table.columns.items()
     ]
     cases = " ".join(f"WHEN ({rule.when}\n) THEN {n}" for n, rule in enumerate(table.rules))
@@ -82,8 +82,13 @@ def staged_sql(table: TableMapping, columns: Sequence[str]) -> str:
     texts = ", ".join(f"CAST({quoted(name)} AS VARCHAR) AS {quoted('text:' + name)}" for name in columns)
     return (
         f"SELECT patron_file, patron_row, patron_seq, {raw_hash(columns)} AS raw_hash, "
-        f"CAST({rule} AS INTEGER) AS rule, {', '.join(raw)} FROM (SELECT *, {texts} FROM {quoted('source:' + table.table)})"
+        f"CAST({rule} AS INTEGER) AS rule, {', '.join(raw)} "
+        f"FROM (SELECT *, {texts} FROM {quoted('source:' + table.table)})"
     )
+
+
+def raw_type(table: TableMapping, column: str) -> str:
+    return "VARCHAR[]" if kind(table, column) == "list" else "VARCHAR"
 
 
 def kind(table: TableMapping, column: str) -> Kind:
