@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from features.cutoffs import span
 from features.engine import connect
 from features.staging import stage
 from patron.lake.tables import Lake
@@ -31,12 +31,7 @@ class Orders:
                 "customer_id", "at", "is_order", net=staged.moments.paid_cents - staged.moments.returned_cents
             )
             found = moments.order_by("customer_id", "at").to_pyarrow()
-            self.first, self.last = (
-                staged.lines.aggregate(first=staged.lines["at"].min(), last=staged.lines["at"].max())
-                .to_pyarrow()
-                .to_pylist()[0]
-                .values()
-            )
+            self.first, self.last = (each.timestamp() for each in span(staged))
         finally:
             engine.disconnect()
         self.names = found["customer_id"].to_numpy(zero_copy_only=False).astype(str)
@@ -76,7 +71,3 @@ def churn_horizon(gaps: NDArray[np.float64], history_days: float, quantile: floa
     weeks = np.ceil(usual / 7)
     cap = np.floor(history_days / 5 / 7)
     return int(7 * max(1, min(weeks, cap)))
-
-
-def stacked(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    return np.concatenate(list(parts)) if parts else np.zeros(0)

@@ -54,7 +54,9 @@ def gain(outcome: Numbers, predictions: Mapping[str, Numbers], what: str, share_
 
 def decile_value(actual: Numbers, predictions: Mapping[str, Numbers], currency: str) -> Figure:
     """Mean actual against mean predicted value in ten groups of equal count."""
-    figure, axes = canvas("Value by decile", f"mean predicted value ({currency})", f"mean actual value ({currency})")
+    figure, axes = canvas(
+        "Value by decile", f"mean predicted value ({currency})", f"mean actual value ({currency})"
+    )
     top = 0.0
     for name, predicted in predictions.items():
         points = np.asarray(metrics.deciles(actual, predicted))

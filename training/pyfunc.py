@@ -28,7 +28,9 @@ class RegisteredModel(PythonModel):
             from patron.models.base import history
 
             histories = [history(rows, position) for position in range(len(model_input))]
-            return [[each.product_id for each in model.recommend(one, 10, explain=False)] for one in histories]
+            return [
+                [each.product_id for each in model.recommend(one, 10, explain=False)] for one in histories
+            ]
         if hasattr(model, "predict") and hasattr(model, "value_tiers"):
             return np.asarray(model.predict(rows, model.horizon_days).expected_value)
         return np.asarray(model.predict(rows))

@@ -26,7 +26,9 @@ def audit(settings: Settings) -> list[dict[str, Any]]:
     return [json.loads(each) for each in path.read_text().splitlines()] if path.is_file() else []
 
 
-def promote(settings: Settings, name: str, version: str, reason: str, action: str = "promote") -> dict[str, Any]:
+def promote(
+    settings: Settings, name: str, version: str, reason: str, action: str = "promote"
+) -> dict[str, Any]:
     """Verify a registered version, install it for serving and make it champion.
 
     Raises ArtifactError when its files differ from the manifest; the champion then stays.
@@ -35,7 +37,9 @@ def promote(settings: Settings, name: str, version: str, reason: str, action: st
     with tempfile.TemporaryDirectory(prefix="patron-") as scratch:
         folder = tracking.fetched(settings, name, version, "shipped", Path(scratch))
         if verified(folder).name != name:
-            raise ArtifactError(f"Version {version} is an artifact of {verified(folder).name}, not of {name}.")
+            raise ArtifactError(
+                f"Version {version} is an artifact of {verified(folder).name}, not of {name}."
+            )
         install(folder, settings.models, version)
     tracking.client(settings).set_registered_model_alias(name, tracking.CHAMPION, version)
     entry = {

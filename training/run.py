@@ -16,7 +16,6 @@ from patron.errors import ArtifactError
 from patron.files import publish_json
 from patron.lake.tables import Lake
 from patron.models.base import Model, class_path, open_model
-from patron.settings import Settings
 from training import registry, tracking
 from training.bootstrap import Interval, Judgement, intervals
 from training.card import card
@@ -175,7 +174,9 @@ def record(job: Job, judged: Judged, folder: Path, run_id: str, facts: dict[str,
         "git_commit": tracking.git_commit(),
         "gate": "passed" if judged.verdict.passed else "refused",
     }
-    mlflow.set_tags({**tags, "gate_reasons": "\n".join(judged.verdict.reasons), "sources": str(lake["sources"])})
+    mlflow.set_tags(
+        {**tags, "gate_reasons": "\n".join(judged.verdict.reasons), "sources": str(lake["sources"])}
+    )
     for name, figure in job.figures(judged.model).items():
         mlflow.log_figure(figure, f"plots/{name}.png", save_kwargs={"bbox_inches": "tight"})
     text = card(

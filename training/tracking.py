@@ -120,11 +120,15 @@ def fetched(settings: Settings, name: str, version: str, part: str, target: Path
         found = tracker.get_model_version(name, version)
         if part == "shipped":
             uri = f"models:/{name}/{version}"
-            return Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(target))) / "artifacts" / "shipped"
+            return (
+                Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(target))) / "artifacts" / "shipped"
+            )
         uri = f"runs:/{found.run_id}/{part}"
         return Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(target)))
     except (MlflowException, OSError) as error:
-        raise ArtifactError(f"Version {version} of {name} cannot be read from the registry: {error}") from None
+        raise ArtifactError(
+            f"Version {version} of {name} cannot be read from the registry: {error}"
+        ) from None
 
 
 def alias_version(settings: Settings, name: str, alias: str) -> str | None:

@@ -1,0 +1,163 @@
+"""The lifetime value job: revenue net of returns within the horizon, judged beside 'the past repeats itself'."""
+
+from __future__ import annotations
+
+import zlib
+from copy import copy
+from dataclasses import replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.build import built_cutoffs
+from patron.lake.tables import Lake
+from patron.models.base import Model
+from patron.models.lifetime_value import LifetimeValue
+from patron.settings import Settings
+from training import metrics, plots
+from training.bootstrap import Indices, Judgement
+from training.customers import CustomerJob, Followed, stacked
+from training.windows import Windows
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from optuna import Trial
+
+
+class LifetimeValueJob(CustomerJob):
+    """Three customers in ten, by a hash of their id, calibrate; the others are learned from."""
+
+    short = "lifetime-value"
+    kinds = ("lightgbm", "btyd", "history")
+    baseline = "history"
+    primary = "gini"
+
+    def __init__(self, settings: Settings, overrides: dict[str, Any] | None = None) -> None:
+        super().__init__(settings, overrides)
+        cutoffs = built_cutoffs(settings)
+        self.judged, self.shipped = (recent(each, cutoffs) for each in (self.judged, self.shipped))
+        self.fitted: dict[tuple[str, datetime], LifetimeValue] = {}
+
+    def horizon(self) -> int:
+        return self.settings.value_horizon_days
+
+    def inputs(self) -> list[str]:
+        return list(self.model(self.baseline).references)
+
+    def model(self, kind: str) -> LifetimeValue:
+        found, config = self.config(kind=kind)
+        return cast(LifetimeValue, cast(Any, found)(config))
+
+    def learned_from(self, windows: Windows) -> Followed:
+        """Customers of the fit, at every cutoff whose labels end by the test."""
+        parts = [self.data[each] for each in (*windows.fit, windows.calibrate)]
+        return stacked([part.take(~held_out(part.rows.ids)) for part in parts])
+
+    def calibrated_on(self, windows: Windows) -> Followed:
+        """Customers that the fit never saw, at the last cutoff before the test."""
+        last = self.data[windows.calibrate]
+        return last.take(held_out(last.rows.ids))
+
+    def raw(self, kind: str, windows: Windows) -> LifetimeValue:
+        """Fitted but without intervals; each is fitted once a job."""
+        key = (kind, windows.test)
+        if key not in self.fitted:
+            past = self.learned_from(windows)
+            self.fitted[key] = self.model(kind).fit(
+                past.rows.columns,
+                past.revenue,
+                past.orders,
+                self.horizon_days,
+                seed=self.settings.seed,
+                threads=self.settings.threads,
+            )
+        return self.fitted[key]
+
+    def fit(self, kind: str, shipped: bool) -> LifetimeValue:
+        windows = self.shipped if shipped else self.judged
+        last = self.calibrated_on(windows)
+        return copy(self.raw(kind, windows)).calibrate(last.rows.columns, last.revenue)
+
+    def validated(self, kind: str) -> float:
+        """Gini over the customers that the fit never saw."""
+        last = self.calibrated_on(self.judged)
+        predicted = self.raw(kind, self.judged).predict(last.rows.columns).expected_value
+        return metrics.gini(np.maximum(last.revenue, 0), predicted)
+
+    def choose(self) -> tuple[str, dict[str, float]]:
+        found = {kind: self.validated(kind) for kind in self.kinds}
+        return max(found, key=lambda kind: found[kind]), found
+
+    def validate(self) -> float:
+        return self.validated("lightgbm")
+
+    def judge(self, model: Model) -> Judgement:
+        test = self.data[self.test]
+        actual = np.maximum(test.revenue, 0)
+        found = cast(LifetimeValue, model).predict(test.rows.columns)
+
+        def measure(at: Indices) -> dict[str, float]:
+            y, p = actual[at], found.expected_value[at]
+            return {
+                "gini": metrics.gini(y, p),
+                "spearman": metrics.spearman(y, p),
+                "mae": metrics.mae(y, p),
+                "rmse": metrics.rmse(y, p),
+                "total_bias": metrics.total_bias(y, p),
+                "interval_coverage": metrics.interval_coverage(y, found.low[at], found.high[at]),
+                "roc_auc_active": metrics.roc_auc((y > 0).astype(np.float64), found.probability_active[at]),
+            }
+
+        return Judgement(measure, len(actual), self.primary, self.slices())
+
+    def figures(self, model: Model) -> dict[str, Figure]:
+        test, value = self.data[self.test], cast(LifetimeValue, model)
+        actual = np.maximum(test.revenue, 0)
+        predictions = {
+            each.config.kind: each.predict(test.rows.columns).expected_value
+            for each in (value, self.fit(self.baseline, shipped=False))
+        }
+        currency = str(Lake(self.settings.lake).facts()["currency"])
+        drawn = {
+            "calibration": plots.decile_value(actual, predictions, currency),
+            "gain": plots.gain(actual, predictions, "lifetime value", "share of revenue found"),
+        }
+        if value.trees is not None:
+            inputs = value.inputs(test.rows.columns)
+            pushes = value.trees.contributions(inputs)
+            drawn["importance"] = plots.importance(pushes, inputs, value.names, "the expected value")
+        return drawn
+
+    def references(self, model: Model) -> dict[str, str]:
+        return cast(LifetimeValue, model).references
+
+    def facts(self) -> dict[str, Any]:
+        test = self.data[self.test]
+        return {
+            **self.window_facts(),
+            "currency": Lake(self.settings.lake).facts()["currency"],
+            "test_mean_revenue": round(float(np.maximum(test.revenue, 0).mean()), 2),
+            "test_share_active": round(float((test.orders > 0).mean()), 4),
+        }
+
+    def space(self, trial: Trial) -> dict[str, Any]:
+        return {
+            "learning_rate": trial.suggest_float("learning_rate", 0.01, 0.1, log=True),
+            "trees": trial.suggest_int("trees", 50, 600, step=50),
+            "leaves": trial.suggest_int("leaves", 4, 31),
+            "min_leaf_share": trial.suggest_float("min_leaf_share", 0.001, 0.05, log=True),
+            "regularization": trial.suggest_float("regularization", 0.01, 100.0, log=True),
+            "tweedie_power": trial.suggest_float("tweedie_power", 1.1, 1.9),
+        }
+
+
+def recent(windows: Windows, cutoffs: list[datetime], most: int = 6) -> Windows:
+    """Fit on the last cutoffs before the calibration's: its customers are others, so labels may overlap."""
+    return replace(windows, fit=[each for each in cutoffs if each < windows.calibrate][-most:])
+
+
+def held_out(ids: list[str]) -> NDArray[np.bool_]:
+    """Three in ten, the same customers at every cutoff and in every run."""
+    return np.array([zlib.crc32(each.encode()) % 10 < 3 for each in ids], dtype=bool)
