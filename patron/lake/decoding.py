@@ -108,4 +108,4 @@ def opened_text(
     with opened_bytes(path, advance) as raw:
         decoded = Decoded(raw, spec.encoding, path.name, f"[files.{key}]")
         with io.BufferedReader(decoded, CHUNK) as stream:
-            yield stream
+            yield cast(io.BufferedReader, stream)

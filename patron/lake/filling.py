@@ -280,10 +280,10 @@ class Filling:
             f"FROM {quoted('source:' + self.spec.table)} s JOIN faults f USING (patron_seq)"
         )
         if self.malformed:
-            path = literal([str(self.malformed.malformed)])
+            lines = literal([str(self.malformed.malformed)])
             query += (
                 " UNION ALL SELECT patron_file, patron_row, reason, raw "
-                f"FROM read_json({path}, columns = {{patron_file: 'VARCHAR', patron_row: 'BIGINT', "
+                f"FROM read_json({lines}, columns = {{patron_file: 'VARCHAR', patron_row: 'BIGINT', "
                 "reason: 'VARCHAR', raw: 'VARCHAR'})"
             )
         files = self.lake.facts().get("quarantine", {}).get(self.spec.table, {}).get("files", [])

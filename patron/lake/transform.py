@@ -106,9 +106,10 @@ def typed_sql(table: TableMapping, mapping: ImportMapping) -> str:
 
 
 def mapped_sql(table: TableMapping, mapping: ImportMapping, staged: str) -> str:
-    """The rows of the relation `staged` (what `staged_sql` gave) as the lake has them: reserved columns, rule, hashes, the lake's columns, and `fault` / `why` of wrong values.
+    """The rows of the relation `staged` (what `staged_sql` gave) as the lake has them.
 
-    `fault` names the first wrong column without its value, `why` all of them with their values.
+    Reserved columns, raw hash, rule, the lake's columns, and of wrong values `fault`, which names the first
+    wrong column without its value, and `why`, all of them with their values.
     """
     lake = [f"{final(table, name, column)} AS {quoted(name)}" for name, column in TABLES[table.table].items()]
     faults = [

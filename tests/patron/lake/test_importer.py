@@ -178,7 +178,7 @@ def test_a_lake_is_kept_in_one_currency(shop):
     shop.lines(GOOD)
     shop.mapping(MAPPING.replace("EUR", "USD"), "other")
     with pytest.raises(
-        LakeError, match="kept in EUR; 'other' is in USD.*PATRON_HOME=var-other patron import other"
+        LakeError, match=r"kept in EUR; 'other' is in USD.*PATRON_HOME=var-other patron import other"
     ):
         shop.run(shop.orders(GOOD), name="other")
 
@@ -237,5 +237,5 @@ def test_replaced_files_stay_for_readers_until_the_next_import(shop):
 
 
 def test_a_lake_without_a_table_says_how_to_fill_it(shop):
-    with pytest.raises(LakeError, match="holds no order_lines. Import some: patron import"):
+    with pytest.raises(LakeError, match=r"holds no order_lines\. Import some: patron import"):
         shop.lake.require("order_lines")

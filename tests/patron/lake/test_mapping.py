@@ -25,7 +25,7 @@ def mistakes(shop, text: str) -> str:
 
 
 def test_an_unknown_mapping_names_those_that_are(shop):
-    with pytest.raises(ConfigurationError, match="No mapping 'shoop' in .*There are: shop. Write your own"):
+    with pytest.raises(ConfigurationError, match=r"No mapping 'shoop' in .*There are: shop. Write your own"):
         shop.run(name="shoop")
 
 

@@ -96,7 +96,10 @@ def test_cdnow(shared_data, tmp_path):
     cdnow = Imported(tmp_path, "cdnow", str(shared_data / "cdnow_sample.txt"))
     counts = cdnow.report["tables"]["order_lines"]
     assert (counts["read"], counts["accepted"], counts["duplicate"]) == (6_919, 6_919, 0)
-    known = "SELECT count(DISTINCT order_id), count(DISTINCT customer_id), min(ordered_at), max(ordered_at) FROM {order_lines}"
+    known = (
+        "SELECT count(DISTINCT order_id), count(DISTINCT customer_id), min(ordered_at), max(ordered_at) "
+        "FROM {order_lines}"
+    )
     assert cdnow.one(known) == (
         6_919,
         2_357,
@@ -150,7 +153,10 @@ def test_complete_journey_times_are_the_stores_own(journey):
 
 
 def test_complete_journey_exposures(journey):
-    known = "SELECT count(*), count(DISTINCT customer_id), sum(converted::INTEGER), min(propensity), max(propensity) FROM {exposures}"
+    known = (
+        "SELECT count(*), count(DISTINCT customer_id), sum(converted::INTEGER), min(propensity), "
+        "max(propensity) FROM {exposures}"
+    )
     sent, households, converted, least, most = journey.one(known)
     assert (sent, households) == (6_589, 1_559)
     assert converted == 792
@@ -159,6 +165,9 @@ def test_complete_journey_exposures(journey):
 
 
 def test_complete_journey_hides_what_is_no_product(journey):
-    hidden = "SELECT count(*) FROM {products} WHERE visible AND (title LIKE 'GASOLINE%' OR category LIKE 'COUPON%')"
+    hidden = (
+        "SELECT count(*) FROM {products} "
+        "WHERE visible AND (title LIKE 'GASOLINE%' OR category LIKE 'COUPON%')"
+    )
     assert journey.one(hidden) == (0,)
     assert journey.one("SELECT count(*) FROM {products} WHERE NOT visible") == (688,)

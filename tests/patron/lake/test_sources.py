@@ -89,8 +89,8 @@ def test_a_byte_order_mark_is_no_part_of_the_first_name(shop):
 
 
 def test_quotes_line_ends_and_blank_lines(shop):
-    text = f'{HEADER}\r\n\r\n1,"an, ""n"" ",tea,2024-01-05,2,3.50\r\n\r\n2,"b\r\nb",cup,2024-01-05,1,1\r\n3,c\r\n'
-    counts = shop.run(shop.file(text))["tables"]["order_lines"]
+    lines = ["", '1,"an, ""n"" ",tea,2024-01-05,2,3.50', "", '2,"b\r\nb",cup,2024-01-05,1,1', "3,c", ""]
+    counts = shop.run(shop.file("\r\n".join([HEADER, *lines])))["tables"]["order_lines"]
     assert counts["quarantined"] == {"wrong number of fields": 1, "customer_id holds control characters": 1}
     assert [row["customer_id"] for row in shop.rows()] == ['an, "n"']
     assert [row["row_number"] for row in shop.quarantine()] == [2, 3]
@@ -132,7 +132,7 @@ def test_parquet_keeps_file_and_row(shop):
         "order_no": ["1", "2", "3"],
         "customer": ["ann", None, "bob"],
         "sku": ["tea", "cup", "cup"],
-        "sold": pa.array([0, 1, 2], pa.timestamp("ns")),
+        "sold": pa.array([1_700_000_000_000_000_000 + n for n in range(3)], pa.timestamp("ns")),
         "qty": [2.0, float("nan"), 1.5],
         "price": [0.1, 0.2, 3.0],
     }
