@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -43,6 +44,8 @@ def draws(customers: int, rounds: int, seed: int) -> list[Indices]:
 
 def intervals(judged: Judgement, seed: int, rounds: int = 200, level: float = 0.95) -> dict[str, Interval]:
     """Percentile bootstrap interval of every metric (Efron & Tibshirani 1993, chapter 13)."""
+    if not judged.customers:
+        return {name: Interval(value, math.nan, math.nan) for name, value in judged.metrics.items()}
     samples = [judged.measure(each) for each in draws(judged.customers, rounds, seed)]
     tail = (1 - level) / 2
     return {

@@ -13,8 +13,8 @@ USES = {
     "patron-churn": "Estimates who will not order within the horizon. A risk is no reason to send an offer: "
     "whom it helps is another question.",
     "patron-lifetime-value": "Estimates what a customer will spend within a horizon, net of returns.",
-    "patron-offers": "Chooses an offer, or none, from observed response rates, with a share of chance so that "
-    "effects can be measured. Response is not effect: nothing here is causal yet.",
+    "patron-offers": "Chooses an offer, or none, from observed response rates, with a share of chance "
+    "so that effects can be measured. Response is not effect: nothing here is causal yet.",
 }
 
 
@@ -44,7 +44,7 @@ def card(
     lines += ["", "## Parameters", "", *(f"- {key}: {value}" for key, value in parameters.items())]
     lines += [
         "",
-        "Intervals are percentile bootstraps over customers. The registered model is the judged recipe fitted once "
-        "more with the test window included; `evaluated/` holds its judged twin.",
+        "Intervals are percentile bootstraps over customers. The registered model is the judged recipe fitted "
+        "once more with the test window included; `evaluated/` holds its judged twin.",
     ]
     return "\n".join(lines) + "\n"

@@ -39,6 +39,9 @@ class ChurnJob(CustomerJob):
         days = (self.orders.last - self.orders.first) / DAY
         return self.settings.churn_horizon_days or churn_horizon(self.orders.gaps(), days)
 
+    def forget(self) -> None:
+        self.fitted = {}
+
     def inputs(self) -> list[str]:
         return list(self.model(self.baseline).references)
 

@@ -55,6 +55,8 @@ def decide(
     Against the baseline the interval must exclude 0. Against the champion the difference must be positive and
     the interval must exclude a loss larger than `slice_loss`: a fresher model need not be a better recipe.
     """
+    if not challenger.customers:
+        return Verdict(True, ["Nothing happened on the last window: there is nothing to judge it by."])
     verdict = Verdict(True)
     name = challenger.primary
     if baseline is not None:

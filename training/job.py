@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from copy import copy
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from patron.models.base import Config, Model, configured
 from patron.settings import Settings
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 class Job(ABC):
     """One model's training. Opening it reads the data; nothing is fitted yet.
 
-    `kinds` are the candidates by name; `baseline` is the honest one that stands in every table and ships where
-    nothing beats it. `overrides` win over `configs/models/<short>.toml` (tuning).
+    `kinds` are the candidates by name; `baseline` is the honest one that stands in every table and ships
+    where nothing beats it. `overrides` win over `configs/models/<short>.toml` (tuning).
     """
 
     short: ClassVar[str]
@@ -46,6 +47,16 @@ class Job(ABC):
         path = self.settings.configs / "models" / f"{self.short}.toml"
         return configured(path, **{**self.overrides, **more})
 
+    def with_overrides(self, overrides: dict[str, Any]) -> Self:
+        """The same job on the data already read, with other overrides and nothing fitted yet."""
+        other = copy(self)
+        other.overrides = overrides
+        other.forget()
+        return other
+
+    def forget(self) -> None:  # noqa: B027 - nothing to forget is a fine default
+        """Drop whatever was fitted with the overrides of before."""
+
     @abstractmethod
     def fit(self, kind: str, shipped: bool) -> Model:
         """Fit a candidate: the judged twin, or the one to ship, which also saw the test window."""
@@ -56,7 +67,7 @@ class Job(ABC):
 
     @abstractmethod
     def validate(self) -> float:
-        """Score of the configured candidate on the validation window, higher is better: what tuning maximises."""
+        """Score of the configured candidate on the validation window; tuning maximises it."""
 
     @abstractmethod
     def judge(self, model: Model) -> Judgement:

@@ -48,10 +48,10 @@ class Orders:
         positions = {name: place for place, name in enumerate(ids)}
         places = np.array([positions.get(name, -1) for name in self.names[within]], dtype=np.int64)
         mine = places >= 0
-        orders = np.bincount(
-            places[mine], weights=self.is_order[within][mine].astype(float), minlength=len(ids)
-        )
-        revenue = np.bincount(places[mine], weights=self.net[within][mine], minlength=len(ids))
+        orders = np.zeros(len(ids))
+        revenue = np.zeros(len(ids))
+        np.add.at(orders, places[mine], self.is_order[within][mine].astype(np.float64))
+        np.add.at(revenue, places[mine], self.net[within][mine])
         return orders, revenue
 
     def gaps(self, before: datetime | None = None) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""The lifetime value job: revenue net of returns within the horizon, judged beside 'the past repeats itself'."""
+"""The lifetime value job: revenue net of returns within the horizon, beside 'the past repeats itself'."""
 
 from __future__ import annotations
 
@@ -42,6 +42,9 @@ class LifetimeValueJob(CustomerJob):
 
     def horizon(self) -> int:
         return self.settings.value_horizon_days
+
+    def forget(self) -> None:
+        self.fitted = {}
 
     def inputs(self) -> list[str]:
         return list(self.model(self.baseline).references)
@@ -115,7 +118,7 @@ class LifetimeValueJob(CustomerJob):
     def figures(self, model: Model) -> dict[str, Figure]:
         test, value = self.data[self.test], cast(LifetimeValue, model)
         actual = np.maximum(test.revenue, 0)
-        predictions = {
+        predictions: dict[str, NDArray[np.float64]] = {
             each.config.kind: each.predict(test.rows.columns).expected_value
             for each in (value, self.fit(self.baseline, shipped=False))
         }

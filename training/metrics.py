@@ -18,7 +18,8 @@ def recall_at(hits: NDArray[np.bool_], relevant: NDArray[np.int64], k: int) -> N
 
     hits: (customers, >= k), True where the product at that rank was bought. relevant: how many were bought.
     """
-    return hits[:, :k].sum(axis=1) / np.maximum(np.minimum(relevant, k), 1)
+    found: Numbers = hits[:, :k].sum(axis=1).astype(np.float64)
+    return found / np.maximum(np.minimum(relevant, k), 1)
 
 
 def ndcg_at(hits: NDArray[np.bool_], relevant: NDArray[np.int64], k: int) -> Numbers:
@@ -26,9 +27,10 @@ def ndcg_at(hits: NDArray[np.bool_], relevant: NDArray[np.int64], k: int) -> Num
 
     Source: Jarvelin & Kekalainen 2002, with log2(rank + 1) discounts.
     """
-    discounts = 1 / np.log2(np.arange(2, k + 2))
+    discounts: Numbers = 1 / np.log2(np.arange(2, k + 2))
     ideal = np.concatenate([[0.0], np.cumsum(discounts)])[np.clip(relevant, 0, k)]
-    return (hits[:, :k] @ discounts[: hits[:, :k].shape[1]]) / np.maximum(ideal, 1e-12)
+    gains: Numbers = np.asarray(hits[:, :k] @ discounts[: hits[:, :k].shape[1]])
+    return np.asarray(gains / np.maximum(ideal, 1e-12))
 
 
 def hit_rate_at(hits: NDArray[np.bool_], k: int) -> Numbers:
@@ -47,7 +49,8 @@ def novelty(shown: NDArray[np.int64], buyers: Numbers, customers: int) -> Number
     shown: (customers, k). A product that nobody bought counts as bought by one. Source: Zhou et al. 2010.
     """
     bits = -np.log2(np.maximum(buyers, 1) / max(customers, 1))
-    return np.where(shown >= 0, bits[shown], 0).sum(axis=1) / np.maximum((shown >= 0).sum(axis=1), 1)
+    total: Numbers = np.where(shown >= 0, bits[shown], 0).sum(axis=1)
+    return total / np.maximum((shown >= 0).sum(axis=1), 1)
 
 
 def intra_list_diversity(categories: Sequence[Sequence[str]]) -> Numbers:

@@ -21,7 +21,7 @@ class RegisteredModel(PythonModel):
     def load_context(self, context: PythonModelContext) -> None:
         self.model, self.manifest = open_model(Path(context.artifacts["artifact"]))
 
-    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def] # MLflow reads hints
+    def predict(self, context, model_input, params=None):  # MLflow reads hints as schemas
         rows = {name: model_input[name].to_numpy() for name in model_input.columns}
         model: Any = self.model
         if hasattr(model, "recommend"):

@@ -1,4 +1,4 @@
-"""The recommender job: fit before a window, choose weights on the window before it, rank the full catalogue."""
+"""The recommender job: fit before a window, choose weights on the one before it, rank the catalogue."""
 
 from __future__ import annotations
 
@@ -63,6 +63,10 @@ class RecommenderJob(Job):
         self.fitted: dict[datetime, Blend] = {}
         self.panels: dict[datetime, tuple[Basket, list[CustomerHistory]]] = {}
         self.chosen: dict[str, Any] | None = None
+        self.rankings: dict[str, Ranked] = {}
+
+    def forget(self) -> None:
+        self.fitted, self.chosen, self.rankings = {}, None, {}
 
     def fitted_at(self, cutoff: datetime) -> Blend:
         """All sources, fitted on what was bought before the cutoff; once a job."""
@@ -100,9 +104,7 @@ class RecommenderJob(Job):
             by_window = {}
             for days in POPULARITY_WINDOWS:
                 popular = self.popularity(self.validation, days)
-                by_window[days] = float(
-                    self.ndcg(lambda one, p=popular: p.scores(one), blend, self.validation)
-                )
+                by_window[days] = self.ndcg(popular.scores, blend, self.validation)
             window = max(by_window, key=lambda days: by_window[days])
             blend.popularity = self.popularity(self.validation, window)
             reached = blend.fit_weights(histories, basket.bought, seed=self.settings.seed)
@@ -149,6 +151,15 @@ class RecommenderJob(Job):
         basket, _ = self.panel(cutoff)
         return float(metrics.ndcg_at(ranked.hits, counts(basket.bought), 10).mean())
 
+    def tested(self, blend: Blend) -> Ranked:
+        """Rankings of the test window; each recipe of this job is ranked once."""
+        if blend.als is not self.fitted_at(self.test).als:
+            return self.ranked(blend.scores, blend, self.test)
+        recipe = str((blend.weights["home"], blend.popularity.config))
+        if recipe not in self.rankings:
+            self.rankings[recipe] = self.ranked(blend.scores, blend, self.test)
+        return self.rankings[recipe]
+
     def ranked(
         self, scores: Callable[[CustomerHistory], NDArray[np.float32]], blend: Blend, cutoff: datetime
     ) -> Ranked:
@@ -164,7 +175,7 @@ class RecommenderJob(Job):
     def judge(self, model: Model) -> Judgement:
         blend = cast(Blend, model)
         basket, histories = self.panel(self.test)
-        ranked = self.ranked(blend.scores, blend, self.test)
+        ranked = self.tested(blend)
         relevant = counts(basket.bought)
         repeated = [np.isin(b, p[p >= 0]) for b, p in zip(basket.bought, basket.before, strict=True)]
         repeats = np.array([each.sum() for each in repeated])
@@ -202,8 +213,7 @@ class RecommenderJob(Job):
     def figures(self, model: Model) -> dict[str, Figure]:
         curves, basket = {}, self.panel(self.test)[0]
         for kind in self.kinds:
-            blend = self.fit(kind, shipped=False)
-            hits = self.ranked(blend.scores, blend, self.test).hits
+            hits = self.tested(self.fit(kind, shipped=False)).hits
             curves[kind] = [float(metrics.recall_at(hits, counts(basket.bought), k).mean()) for k in KS]
         weights = cast(Blend, model).weights["home"]
         return {
@@ -230,9 +240,9 @@ class RecommenderJob(Job):
 
     def warnings(self) -> list[str]:
         return [
-            "Relevant is what was bought in the window, repeats included; repeat and explore recall stand apart.",
-            "Every visible product sold in the year before the cutoff is ranked; what was bought but is not among "
-            "them counts as missed.",
+            "Relevant is what was bought in the window, repeats included; repeat and explore recall apart.",
+            "Every visible product sold in the year before the cutoff is ranked; what was bought but is not "
+            "among them counts as missed.",
             "Lines of one order carry one time: nothing is assumed about their order within it.",
         ]
 
@@ -252,8 +262,8 @@ def latest_before(cutoffs: list[datetime], end: datetime, days: int) -> datetime
     found = [each for each in cutoffs if each <= end - timedelta(days=days)]
     if not found:
         raise DataError(
-            f"The history is too short: no cutoff lies {days} days before {end:%Y-%m-%d}. Import more history, "
-            "or set a shorter test_window_days."
+            f"The history is too short: no cutoff lies {days} days before {end:%Y-%m-%d}. Import more "
+            "history, or set a shorter test_window_days."
         )
     return found[-1]
 

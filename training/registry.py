@@ -1,4 +1,4 @@
-"""Promotion and rollback: the champion's alias in the registry, its verified local copy, and an audit trail."""
+"""Promotion and rollback: the champion's alias, its verified local copy, and an audit trail."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ def train(job: Job, say: Say = lambda what: None) -> dict[str, Any]:
         say("Recording the run")
         version = record(job, judged, folder, run_id, facts)
         outcome = settle(job, judged.verdict, version, unchanged)
-    result = report(job, judged, run_id, version, outcome)
+    result = finite(report(job, judged, run_id, version, outcome))
     publish_json(settings.reports / f"train-{job.short}.json", result)
     return result
 
@@ -130,7 +130,7 @@ def parameters(model: Model) -> dict[str, Any]:
 def judge(job: Job, champion: Twin | None, say: Say) -> Judged:
     """Choose before the test window, judge on it, and hold the choice against the baseline and the champion.
 
-    Where the gate refuses and there is no champion yet, the baseline itself is chosen, and the verdict says so.
+    Where the gate refuses and there is no champion yet, the baseline is chosen, and the verdict says so.
     """
     say("Choosing a candidate before the test window")
     kind, validation = job.choose()
@@ -198,8 +198,8 @@ def record(job: Job, judged: Judged, folder: Path, run_id: str, facts: dict[str,
 
 
 def numbers(judged: Judged) -> dict[str, float]:
-    """Metrics with their intervals, and those of every rival under its name; what is not a number is left out."""
-    found = {}
+    """Metrics with their intervals, and each rival's under its name; what is not a number is left out."""
+    found: dict[str, float] = {}
     for metric, each in judged.measured.items():
         found |= {metric: each.value, f"{metric}.low": each.low, f"{metric}.high": each.high}
     for rival, metrics in judged.others.items():
@@ -219,6 +219,15 @@ def settle(job: Job, verdict: Verdict, version: str, unchanged: bool) -> str:
         return "refused"
     registry.promote(job.settings, job.name, version, "; ".join(verdict.reasons) or "first champion")
     return "promoted"
+
+
+def finite(document: Any) -> Any:
+    """The document with None for what JSON cannot say: NaN and infinities."""
+    if isinstance(document, dict):
+        return {key: finite(value) for key, value in document.items()}
+    if isinstance(document, list):
+        return [finite(value) for value in document]
+    return None if isinstance(document, float) and not math.isfinite(document) else document
 
 
 def report(job: Job, judged: Judged, run_id: str, version: str, outcome: str) -> dict[str, Any]:

@@ -22,7 +22,7 @@ def split(cutoffs: Sequence[datetime], horizon_days: int, most: int = 12) -> tup
     """The windows of the judged fit, and those of the shipped fit one horizon later.
 
     The shipped fit calibrates on the window that judged its twin, so it sees all the labels there are; its
-    `test` is the newest cutoff, whose labels nobody knows yet. Raises DataError when the history is too short.
+    `test` is the newest cutoff, whose labels nobody knows yet. Raises DataError: the history is too short.
     """
     horizon = timedelta(days=horizon_days)
     end = max(cutoffs)
@@ -48,7 +48,7 @@ def _last(cutoffs: Sequence[datetime], moment: datetime, horizon_days: int) -> d
 
 def _short(cutoffs: Sequence[datetime], horizon_days: int) -> str:
     return (
-        f"The history is too short: cutoffs from {min(cutoffs):%Y-%m-%d} to {max(cutoffs):%Y-%m-%d} leave no room "
-        f"to fit, calibrate and test over a horizon of {horizon_days} days each. Import more history, or set a "
-        "shorter horizon in the settings."
+        f"The history is too short: cutoffs from {min(cutoffs):%Y-%m-%d} to {max(cutoffs):%Y-%m-%d} leave "
+        f"no room to fit, calibrate and test over a horizon of {horizon_days} days each. Import more history, or "
+        "set a shorter horizon in the settings."
     )

@@ -18,6 +18,9 @@ from patron.models.base import Config, Model, Reason
 from patron.models.response_rates import NONE, Exposures, ResponseRates
 from patron.models.segments import Segments
 
+ON_CONVERSION = frozenset({"coupon", "percent_off", "free_shipping", "upgrade", "points"})
+"""Kinds that cost something only when a customer takes them up."""
+
 
 class OfferTerms(Config):
     """One offer: to whom, where and when it may be shown."""
@@ -28,7 +31,7 @@ class OfferTerms(Config):
     group: str = ""
     """Campaign type: offers of one group lend each other evidence. Empty: the kind."""
     cost: float = Field(default=0.0, ge=0, allow_inf_nan=False)
-    """What one showing costs, in the shop's currency."""
+    """Of one conversion for kinds in `ON_CONVERSION`, of one showing for others; in the shop's currency."""
     valid_from: datetime | None = None
     valid_to: datetime | None = None
     """Shown before this moment only."""
@@ -74,9 +77,10 @@ class OfferDecision:
 class OfferPolicy(Model):
     """Greedy on expected margin over arms, with a uniform floor.
 
-    expected_margin = rate * value * margin_rate - cost - the same of `none`; expected_uplift = rate - rate of
-    `none`. While nobody was left without an offer, `none` counts as 0 and a reason `observational` says so:
-    responders may be those who would have bought anyway.
+    expected_margin = rate * (value * margin_rate - cost) - the same of `none`, where kinds outside
+    ON_CONVERSION cost as much at every showing; expected_uplift = rate - rate of `none`. While nobody was
+    left without an offer, `none` counts as 0 and a reason `observational` says so: responders may be those
+    who would have bought anyway.
     """
 
     Config = OfferPolicyConfig
@@ -188,7 +192,8 @@ class OfferPolicy(Model):
         if self.rates.causal:
             without = self.rates.response(segment, NONE)
             rate, kept = without.rate, without.rate * without.value * self.config.margin_rate
-        margin = found.rate * found.value * self.config.margin_rate - offer.cost - kept
+        spent = offer.cost * (found.rate if offer.kind in ON_CONVERSION else 1.0)
+        margin = found.rate * found.value * self.config.margin_rate - spent - kept
         text = (
             f"{found.rate:.1%} of {segment.replace('_', ' ')} customers respond, shown {found.shown:,} times"
         )

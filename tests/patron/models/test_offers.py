@@ -16,8 +16,8 @@ from tests.patron.models.shop import shop
 
 NOW = datetime(2017, 6, 1, tzinfo=UTC)
 OFFERS = [
-    OfferTerms(offer_id="ten", name="10 off", group="coupons", cost=1.0),
-    OfferTerms(offer_id="twenty", name="20 off", group="coupons", cost=2.0),
+    OfferTerms(offer_id="ten", name="10 off", kind="early_access", group="coupons", cost=1.0),
+    OfferTerms(offer_id="twenty", name="20 off", kind="early_access", group="coupons", cost=2.0),
     OfferTerms(offer_id="ship", kind="free_shipping", cost=0.5, channels=("email",)),
     OfferTerms(offer_id="gold", kind="early_access", min_tier="gold"),
     OfferTerms(offer_id="past", valid_to=datetime(2017, 5, 1)),

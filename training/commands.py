@@ -1,0 +1,226 @@
+"""Commands of this room: `patron train | tune | evaluate | promote | rollback | ui`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from patron import console
+from patron.console import JsonOption
+from patron.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+app = typer.Typer()
+
+MODELS = "recommender, churn, lifetime-value or offers"
+ModelArgument = Annotated[str, typer.Argument(help=f"{MODELS}.")]
+
+
+def quiet_threads() -> None:
+    """LightGBM's and OpenBLAS's threads spin when cores are shared; waiting ones leave them to others."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
+@contextmanager
+def steps(title: str) -> Iterator[Callable[[str], None]]:
+    """A line of progress that says which step is running."""
+    with console.progress() as bar:
+        task = bar.add_task(title, total=None)
+        yield lambda what: bar.update(task, advance=1, description=f"{title}: {what}")
+
+
+@app.command()
+def train(
+    model: Annotated[str, typer.Argument(help=f"{MODELS}; or all.")],
+    json: JsonOption = False,
+) -> None:
+    """Fit, judge on the last window, record in MLflow, pass the gate, promote.
+
+    Ends with exit code 3 when a gate refused; the champion then stays and the run says why.
+    """
+    quiet_threads()
+    from patron.settings import load_settings
+    from training.jobs import JOBS, open_job
+    from training.run import train as run
+
+    settings = load_settings()
+    chosen = list(JOBS) if model == "all" else [model]
+    results = []
+    for short in chosen:
+        with steps(f"Training {short}") as say:
+            say("reading the data")
+            results.append(run(open_job(settings, short), say))
+    document = {"models": results} if model == "all" else results[0]
+    console.answer(document, json, lambda _, out: show_results(results, out))
+    if any(each["outcome"] == "refused" for each in results):
+        raise typer.Exit(3)
+
+
+def show_results(results: list[dict[str, Any]], out: Console) -> None:
+    for result in results:
+        out.print(result_table(result))
+        out.print(f"{result['model']} version {result['version']}: {result['outcome']}.", style="bold")
+        for reason in (*result["gate"], *result["warnings"]):
+            out.print(f"  {reason}")
+        out.print()
+
+
+def result_table(result: dict[str, Any]) -> Any:
+    """Metrics of the chosen candidate with intervals, beside those of the others."""
+    others = list(result["beside"])
+    rows = [
+        (
+            name,
+            each["value"],
+            f"{console.cell(each['low'])} .. {console.cell(each['high'])}",
+            *(result["beside"][other].get(name) for other in others),
+        )
+        for name, each in result["metrics"].items()
+    ]
+    columns = ["metric", result["kind"], "95% interval", *others]
+    return console.table(f"{result['model']} on the last window", columns, rows)
+
+
+@app.command()
+def tune(
+    model: ModelArgument,
+    trials: Annotated[int, typer.Option(min=1, help="How many more trials to run.")] = 30,
+    write: Annotated[
+        bool, typer.Option(help="Put the best parameters into configs/models/, if they beat what is there.")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
+    """Search hyperparameters on the validation window; the study goes on where it stopped."""
+    quiet_threads()
+    from patron.settings import load_settings
+    from training.tune import tune as search
+
+    with console.progress() as bar:
+        task = bar.add_task(f"Tuning {model}", total=trials)
+        outcome = search(
+            load_settings(),
+            model,
+            trials,
+            write,
+            lambda best: bar.update(task, advance=1, description=f"Tuning {model}: best {best:.4f}"),
+        )
+    console.answer(outcome, json, show_tuning)
+
+
+def show_tuning(outcome: dict[str, Any], out: Console) -> None:
+    from training.tune import flattened
+
+    out.print(
+        console.table("Best parameters", ["name", "value"], list(flattened(outcome["parameters"]).items()))
+    )
+    out.print(
+        f"Validation {outcome['validation']:.4f} after {outcome['trials']} trials; the present configuration "
+        f"reaches {outcome['validation_default']:.4f}. {'Written.' if outcome['written'] else 'Not written.'}"
+    )
+
+
+@app.command()
+def evaluate(
+    model: ModelArgument,
+    version: Annotated[str | None, typer.Option(help="Version to judge. Default: the champion.")] = None,
+    against: Annotated[str | None, typer.Option(help="Another version, judged on the same window.")] = None,
+    json: JsonOption = False,
+) -> None:
+    """Judge a registered version on the last window again, beside another one and the baseline."""
+    quiet_threads()
+    from patron.settings import load_settings
+    from training.evaluate import evaluate as judge
+    from training.jobs import open_job
+    from training.run import finite
+
+    with steps(f"Evaluating {model}") as say:
+        say("judging on the last window")
+        outcome = finite(judge(open_job(load_settings(), model), version, against))
+    console.answer(outcome, json, show_evaluation)
+
+
+def show_evaluation(outcome: dict[str, Any], out: Console) -> None:
+    names = list(outcome["metrics"])
+    rows = [
+        (metric, *(outcome["metrics"][name].get(metric) for name in names))
+        for metric in outcome["metrics"][names[0]]
+    ]
+    out.print(console.table(f"{outcome['model']} on the last window", ["metric", *names], rows))
+    for other, gap in outcome["differences"].items():
+        out.print(
+            f"{outcome['primary']}: {gap['value']:+.4f} ({gap['low']:+.4f} to {gap['high']:+.4f}) "
+            f"against {other}."
+        )
+
+
+@app.command()
+def promote(
+    model: ModelArgument,
+    version: Annotated[str, typer.Argument(help="Version in the registry.")],
+    reason: Annotated[str, typer.Option(help="Why, for the audit trail.")] = "by hand",
+    json: JsonOption = False,
+) -> None:
+    """Make a version champion by hand: verified, installed for serving, audited."""
+    from patron.settings import load_settings
+    from training.registry import promote as make_champion
+    from training.tracking import full_name
+
+    console.answer(make_champion(load_settings(), full_name(model), version, reason), json, show_promotion)
+
+
+@app.command()
+def rollback(model: ModelArgument, json: JsonOption = False) -> None:
+    """Go back to the champion before the present one."""
+    from patron.settings import load_settings
+    from training.registry import rollback as go_back
+    from training.tracking import full_name
+
+    console.answer(go_back(load_settings(), full_name(model)), json, show_promotion)
+
+
+def show_promotion(entry: dict[str, Any], out: Console) -> None:
+    out.print(f"{entry['model']}: champion is version {entry['to']} (was {entry['from'] or 'none'}).")
+
+
+@app.command()
+def ui(
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port on 127.0.0.1.")] = 5000,
+    json: JsonOption = False,
+) -> None:
+    """Open the MLflow UI on this project's store; Ctrl-C ends it. It has no authentication: loopback only."""
+    import json as jsonlib
+    import socket
+    import subprocess
+    import sys
+
+    from patron.settings import load_settings
+    from training.tracking import client
+
+    settings = load_settings()
+    with socket.socket() as probe:
+        if probe.connect_ex(("127.0.0.1", port)) == 0:
+            raise UsageError(f"Port {port} is in use. Choose another: patron ui --port {port + 1}")
+    client(settings)
+    url = f"http://127.0.0.1:{port}"
+    if json:
+        sys.stdout.write(jsonlib.dumps({"url": url}) + "\n")
+        sys.stdout.flush()
+    else:
+        console.note(f"MLflow at {url}. Ctrl-C ends it.")
+    store = f"sqlite:///{settings.mlruns.resolve()}/mlflow.db"
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
+    command += ["--backend-store-uri", store, "--workers", "1"]
+    command += ["--artifacts-destination", str(settings.mlruns.resolve() / "artifacts")]
+    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    with subprocess.Popen(command, env=environment) as server:
+        try:
+            raise typer.Exit(server.wait())
+        except KeyboardInterrupt:
+            server.terminate()

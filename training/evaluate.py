@@ -1,0 +1,53 @@
+"""The last window again, side by side: a registered version, another one, and the baselines."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from patron.errors import ArtifactError, NoChampion
+from patron.models.base import open_model
+from training import tracking
+from training.bootstrap import Judgement, difference, intervals
+from training.job import Job
+
+
+def evaluate(job: Job, version: str | None = None, against: str | None = None) -> dict[str, Any]:
+    """Judge the twin of a version (the champion's by default) on this lake's last window.
+
+    Raises ArtifactError when a twin has seen that window: it would be judged on what it learned from.
+    """
+    version = version or tracking.alias_version(job.settings, job.name, tracking.CHAMPION)
+    if version is None:
+        raise NoChampion(f"No champion for '{job.short}'. Train one: patron train {job.short}")
+    with tempfile.TemporaryDirectory(prefix="patron-") as scratch:
+        judged = {f"version {version}": twin(job, version, Path(scratch) / "one")}
+        if against is not None:
+            judged[f"version {against}"] = twin(job, against, Path(scratch) / "other")
+    judged |= {kind: job.judge(job.fit(kind, shipped=False)) for kind in dict.fromkeys((job.baseline,))}
+    first, *others = judged
+    seed = job.settings.seed
+    comparable = judged[first].customers > 0
+    return {
+        "model": job.name,
+        "primary": job.primary,
+        "data": job.facts(),
+        "metrics": {name: each.metrics for name, each in judged.items()},
+        "intervals": {name: asdict(each) for name, each in intervals(judged[first], seed).items()},
+        "differences": {
+            other: asdict(difference(judged[first], judged[other], seed)) for other in others if comparable
+        },
+    }
+
+
+def twin(job: Job, version: str, scratch: Path) -> Judgement:
+    folder = tracking.fetched(job.settings, job.name, version, "evaluated", scratch)
+    model, manifest = open_model(folder)
+    if manifest.cutoff > job.test:
+        raise ArtifactError(
+            f"Version {version} was judged after {manifest.cutoff:%Y-%m-%d} and has seen the window from "
+            f"{job.test:%Y-%m-%d} on: it cannot be judged on it. Build features of newer data first."
+        )
+    return job.judge(model)
