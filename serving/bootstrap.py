@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -71,13 +72,24 @@ class Parts:
         """
         if self.features is None:
             raise self.missing.get("features") or FeatureError("The online store is not open.")
-        offered = self.features.offered_references()
         try:
-            return self.features.read(ids, [each for each in references if each in offered])
+            return self.features.read(ids, [each for each in references if each in self.offered])
         except PatronError:
             raise
         except Exception as error:
             raise FeatureError("The online store failed.") from error
+
+    def warm(self) -> None:
+        """Read once, of nobody, so that the first caller does not wait for what is opened at first use."""
+        wanted = [each for served in self.models.values() for each in getattr(served.model, "references", {})]
+        try:
+            self.read([""], list(dict.fromkeys(wanted)))
+        except FeatureError:
+            log.warning("The first read of features failed", exc_info=True)
+
+    @functools.cached_property
+    def offered(self) -> frozenset[str]:
+        return frozenset(self.features.offered_references() if self.features else ())
 
     @property
     def as_of(self) -> datetime | None:
@@ -96,7 +108,7 @@ class Parts:
         """What is loaded and what is missing, without paths."""
         return {
             "models": {name: served.version for name, served in sorted(self.models.items())},
-            "features_as_of": self.as_of,
+            "features_as_of": self.as_of.isoformat() if self.as_of else None,
             "missing": {name: reason(error, name) for name, error in sorted(self.missing.items())},
         }
 

@@ -47,7 +47,7 @@ class Metrics:
         registry = self.registry
         if workers > 1:
             registry = CollectorRegistry()
-            registry.register(OfAllWorkers())  # type: ignore[arg-type]
+            registry.register(OfAllWorkers())
         return Reply(200, generate_latest(registry), {"content-type": CONTENT_TYPE_LATEST})
 
 

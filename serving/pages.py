@@ -32,7 +32,6 @@ def ready(parts: Parts) -> Reply:
     """200 once something can be answered, with what is missing; 503 before."""
     state = parts.state()
     if parts.ready:
-        return Reply(200, json.dumps({"status": "ready", **state}, default=str).encode(), JSON)
-    state["features_as_of"] = str(state["features_as_of"]) if state["features_as_of"] else None
+        return Reply(200, json.dumps({"status": "ready", **state}).encode(), JSON)
     detail = "Nothing can be answered yet. Missing: " + ", ".join(sorted(parts.missing))
     raise Problem(503, "not_ready", detail, headers={"retry-after": "30"}, **state)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
@@ -73,13 +72,6 @@ class ProductFilter(BaseModel):
             max_price=self.max_price,
             in_stock_only=self.in_stock is not False,
         )
-
-
-class Scored(Answer):
-    """What every model's answer says of itself."""
-
-    model: ModelLabel
-    features_as_of: datetime | None
 
 
 def because(reasons: Iterable[Reason]) -> list[Because]:

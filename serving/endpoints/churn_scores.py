@@ -9,7 +9,7 @@ import bentoml
 
 from serving.operations import Answer, Body, Endpoint, allowed
 from serving.scoring import churn_table
-from serving.shapes import Because, CustomerIds, ModelLabel, Scored, because
+from serving.shapes import Because, CustomerIds, ModelLabel, because
 
 MODEL = "patron-churn"
 Status = Literal["scored", "unknown", "insufficient_history", "already_churned"]
@@ -19,7 +19,7 @@ class ChurnScoresRequest(Body):
     customer_ids: CustomerIds
 
 
-class ChurnScore(Scored):
+class ChurnScore(Answer):
     customer_id: str
     status: Status
     churn_probability: float | None
@@ -27,13 +27,14 @@ class ChurnScore(Scored):
     risk: Literal["low", "medium", "high"] | None
     expected_next_order_at: datetime | None
     reasons: list[Because]
+    model: ModelLabel
+    features_as_of: datetime | None
 
 
 class ChurnScoresAnswer(Answer):
     scores: list[ChurnScore]
     horizon_days: int
-    model: ModelLabel
-    features_as_of: datetime | None
+    """What the probability is about: no order within so many days."""
 
 
 class ChurnScores(Endpoint):
@@ -57,6 +58,4 @@ class ChurnScores(Endpoint):
             )
             for row, customer_id in enumerate(body.customer_ids)
         ]
-        return ChurnScoresAnswer(
-            scores=scores, horizon_days=served.model.horizon_days, model=label, features_as_of=rows.as_of
-        )
+        return ChurnScoresAnswer(scores=scores, horizon_days=served.model.horizon_days)

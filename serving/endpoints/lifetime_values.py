@@ -10,7 +10,7 @@ from pydantic import Field
 
 from serving.operations import Answer, Body, Endpoint, allowed
 from serving.scoring import value_table
-from serving.shapes import Because, CustomerIds, ModelLabel, Scored, because
+from serving.shapes import Because, CustomerIds, ModelLabel, because
 
 MODEL = "patron-lifetime-value"
 
@@ -21,7 +21,7 @@ class LifetimeValuesRequest(Body):
     """Default: the horizon that the model was trained for."""
 
 
-class LifetimeValue(Scored):
+class LifetimeValue(Answer):
     customer_id: str
     status: Literal["scored", "unknown"]
     expected_value: float | None
@@ -48,7 +48,7 @@ class LifetimeValues(Endpoint):
         served = self.parts.model(MODEL)
         horizon = body.horizon_days or served.model.horizon_days
         rows = self.parts.read(body.customer_ids, list(served.model.references))
-        table, label = value_table(served, rows, horizon), ModelLabel(**served.label)
+        table = value_table(served, rows, horizon)
         values = [
             LifetimeValue(
                 customer_id=customer_id,
@@ -59,13 +59,11 @@ class LifetimeValues(Endpoint):
                 probability_active=table.probability_active[row],
                 value_tier=table.tier[row],
                 reasons=because(table.reasons[row]),
-                model=label,
-                features_as_of=rows.as_of,
             )
             for row, customer_id in enumerate(body.customer_ids)
         ]
         return LifetimeValuesAnswer(
-            values=values, horizon_days=horizon, model=label, features_as_of=rows.as_of
+            values=values, horizon_days=horizon, model=ModelLabel(**served.label), features_as_of=rows.as_of
         )
 
 

@@ -19,7 +19,8 @@ from patron.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 120
-COMMAND = "from serving.commands import app; app()"
+COMMAND = "from patron import cli; from serving import commands; cli.build = lambda: commands.app; cli.main()"
+"""`patron`, with this room's commands, whether or not the project is installed."""
 
 
 @dataclass(frozen=True)
