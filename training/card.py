@@ -44,7 +44,7 @@ def card(
     lines += ["", "## Parameters", "", *(f"- {key}: {value}" for key, value in parameters.items())]
     lines += [
         "",
-        "Intervals are percentile bootstraps over customers. The registered model is the judged recipe fitted "
-        "once more with the test window included; `evaluated/` holds its judged twin.",
+        "Intervals are percentile bootstraps over customers. The registered model is the judged recipe "
+        "fitted once more with the test window included; `evaluated/` holds its judged twin.",
     ]
     return "\n".join(lines) + "\n"

@@ -29,8 +29,8 @@ def ndcg_at(hits: NDArray[np.bool_], relevant: NDArray[np.int64], k: int) -> Num
     """
     discounts: Numbers = 1 / np.log2(np.arange(2, k + 2))
     ideal = np.concatenate([[0.0], np.cumsum(discounts)])[np.clip(relevant, 0, k)]
-    gains: Numbers = np.asarray(hits[:, :k] @ discounts[: hits[:, :k].shape[1]])
-    return np.asarray(gains / np.maximum(ideal, 1e-12))
+    gains: Numbers = (hits[:, :k] * discounts[: hits[:, :k].shape[1]]).sum(axis=1)
+    return gains / np.maximum(ideal, 1e-12)
 
 
 def hit_rate_at(hits: NDArray[np.bool_], k: int) -> Numbers:
