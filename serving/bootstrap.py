@@ -81,6 +81,8 @@ class Parts:
 
     def warm(self) -> None:
         """Read once, of nobody, so that the first caller does not wait for what is opened at first use."""
+        if self.features is None:
+            return
         wanted = [each for served in self.models.values() for each in getattr(served.model, "references", {})]
         try:
             self.read([""], list(dict.fromkeys(wanted)))
