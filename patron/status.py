@@ -1,0 +1,108 @@
+"""What stands where: the lake and its sources, features, the online store, champions, scores, keys."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from patron import console
+from patron.artifacts import NAMES, champion
+from patron.errors import ArtifactError
+from patron.lake.contract import TABLES
+from patron.lake.tables import Lake
+from patron.settings import Settings
+
+
+def status(settings: Settings) -> dict[str, Any]:
+    """One document about this home. Nothing is opened that would take long, nothing is changed."""
+    lake = Lake(settings.lake)
+    facts = lake.facts()
+    return {
+        "home": str(settings.home),
+        "lake": {
+            "currency": facts["currency"],
+            "sources": facts["sources"],
+            "rows": {table: lake.rows(table) for table in lake.tables()},
+            "missing": [table for table in TABLES if table not in lake.tables()],
+        },
+        "features": features(settings, lake),
+        "online": stored(settings.online / "loaded.json"),
+        "models": {name: model(settings, name) for name in NAMES},
+        "scores": written(settings.reports / "scores.parquet"),
+        "clients": clients(settings.home / "keys.json"),
+    }
+
+
+def features(settings: Settings, lake: Lake) -> dict[str, Any] | None:
+    """Cutoffs that are built, and whether the lake has changed since."""
+    index = stored(settings.features / "snapshots.json")
+    if index is None:
+        return None
+    cutoffs = sorted({cutoff for view in index["views"].values() for cutoff in view})
+    fresh = index.get("lake") == lake.hash("order_lines", "products", "customers")
+    return {"views": len(index["views"]), "cutoffs": len(cutoffs), "newest": cutoffs[-1:], "fresh": fresh}
+
+
+def model(settings: Settings, name: str) -> dict[str, Any]:
+    """The champion that serving would load, verified; or why there is none."""
+    try:
+        found = champion(settings.models, name)
+    except ArtifactError as error:
+        return {"ready": False, "detail": str(error)}
+    age = datetime.now(UTC) - found.manifest.trained_at
+    return {
+        "ready": True,
+        "version": found.version,
+        "kind": found.manifest.parameters.get("kind"),
+        "trained_at": found.manifest.trained_at.isoformat(timespec="seconds"),
+        "cutoff": found.manifest.cutoff.date().isoformat(),
+        "age_days": round(age.total_seconds() / 86_400, 1),
+    }
+
+
+def stored(path: Path) -> dict[str, Any] | None:
+    """A JSON document; None where there is none."""
+    found: dict[str, Any] | None = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    return found
+
+
+def written(path: Path) -> str | None:
+    """When a file was written last; None where there is none."""
+    if not path.is_file():
+        return None
+    return datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat(timespec="seconds")
+
+
+def clients(path: Path) -> int:
+    """How many live API keys there are."""
+    found = stored(path)
+    return len(found["keys"]) if found else 0
+
+
+def show(found: dict[str, Any], out: Any) -> None:
+    """The document as tables."""
+    lake = found["lake"]
+    out.print(
+        f"Home {found['home']}: {', '.join(lake['sources']) or 'nothing imported'}, {lake['currency'] or '-'}"
+    )
+    out.print(console.table("Lake", ["table", "rows"], list(lake["rows"].items())))
+    out.print(f"Missing sources: {', '.join(lake['missing']) or 'none'}")
+    built = found["features"]
+    if built:
+        fresh = "of this lake" if built["fresh"] else "of an older lake: run patron features build"
+        out.print(f"Features: {built['cutoffs']} cutoffs, newest {' '.join(built['newest'])}, {fresh}")
+    else:
+        out.print("Features: none. Build them: patron features build")
+    online = found["online"]
+    out.print(
+        f"Online store: {'as of ' + online['as_of'][:10] if online else 'empty: patron features materialize'}"
+    )
+    columns = ["champion", "version", "kind", "cutoff", "trained at", "detail"]
+    rows = [
+        (name, *(each.get(key) for key in ("version", "kind", "cutoff", "trained_at", "detail")))
+        for name, each in found["models"].items()
+    ]
+    out.print(console.table("Models", columns, rows))
+    out.print(f"Scores: {found['scores'] or 'none: patron score'}; API keys: {found['clients']}")
