@@ -6,7 +6,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,7 +79,8 @@ def build(
         )
         if asked[0] <= first:
             raise FeatureError(f"No order is before the cutoff {asked[0]:%Y-%m-%d}; the first is of {first}.")
-        wanted = [(view, cutoff) for view in views for cutoff in (asked if view.historical else asked[-1:])]
+        recent = asked if cutoffs else [each for each in asked if each >= asked[-1] - recent_span(settings)]
+        wanted = [(view, cutoff) for view in views for cutoff in chosen(view, asked, recent)]
         found = json.loads(index_path(settings).read_text()) if index_path(settings).is_file() else {}
         known = found.get("views", {})
         outcome = {"built": 0, "kept": 0, "rows": 0}
@@ -103,6 +104,18 @@ def build(
     removed = forget_stale(settings, lake, known, {view.name: view for view in views})
     publish_json(index_path(settings), {"lake": lake.hash(*TABLES), "views": known})
     return {"cutoffs": [f"{cutoff:%Y-%m-%d}" for cutoff in asked], **outcome, "removed": removed}
+
+
+def recent_span(settings: Settings) -> timedelta:
+    """How far back `recent` views are built: a test and a validation window, with a step of slack each."""
+    return timedelta(days=2 * (settings.test_window_days + settings.cutoff_step_days))
+
+
+def chosen(view: View, asked: list[datetime], recent: list[datetime]) -> list[datetime]:
+    """The cutoffs that a view is built at: all, the recent ones, or the newest alone."""
+    if not view.historical:
+        return asked[-1:]
+    return recent if view.recent else asked
 
 
 def write(
@@ -143,5 +156,7 @@ def forget_stale(settings: Settings, lake: Lake, known: dict[str, Any], views: d
 def data_hash(settings: Settings) -> str:
     """Hash of all inputs of all snapshots: what a manifest says that a model was fitted on."""
     entries = index(settings)["views"]
-    hashes = sorted(entry["hash"] for view in entries.values() for entry in view.values())
+    hashes = sorted(
+        f"{view} {cutoff} {each['hash']}" for view, built in entries.items() for cutoff, each in built.items()
+    )
     return hashlib.sha256(" ".join([Lake(settings.lake).hash(), *hashes]).encode()).hexdigest()

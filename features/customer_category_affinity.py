@@ -27,4 +27,5 @@ VIEW = View(
     ),
     snapshot=snapshot,
     description=f"Up to {LENGTH} categories that a customer bought from, the most recent last.",
+    recent=True,
 )

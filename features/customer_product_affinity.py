@@ -28,4 +28,5 @@ VIEW = View(
     snapshot=snapshot,
     description=f"Up to {LENGTH} products that a customer bought, the most recently bought last; -1 where "
     "a product was bought once and so has no interval.",
+    recent=True,
 )

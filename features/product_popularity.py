@@ -61,4 +61,5 @@ VIEW = View(
     fields=fields(),
     snapshot=snapshot,
     description="Buyers, orders, units and revenue of a product over windows, its age and its price.",
+    recent=True,
 )

@@ -31,4 +31,5 @@ VIEW = View(
     fields={"history_product_ids": "Array(String)", "history_bought_at": "Array(Int64)"},
     snapshot=snapshot,
     description=f"The last {LENGTH} lines that a customer bought, oldest first.",
+    recent=True,
 )

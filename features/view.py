@@ -40,6 +40,8 @@ class View:
     snapshot: Callable[[Staged, int], Table]
     description: str
     historical: bool = True
+    recent: bool = False
+    """True where only the last windows are learned from: older cutoffs are built when asked for."""
 
     @property
     def key(self) -> str:

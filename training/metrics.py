@@ -29,13 +29,13 @@ def ndcg_at(hits: NDArray[np.bool_], relevant: NDArray[np.int64], k: int) -> Num
     """
     discounts: Numbers = 1 / np.log2(np.arange(2, k + 2))
     ideal = np.concatenate([[0.0], np.cumsum(discounts)])[np.clip(relevant, 0, k)]
-    gains: Numbers = (hits[:, :k] * discounts[: hits[:, :k].shape[1]]).sum(axis=1)
-    return gains / np.maximum(ideal, 1e-12)
+    gains: Numbers = np.where(hits[:, :k], discounts[: hits[:, :k].shape[1]], 0.0).sum(axis=1)
+    return np.asarray(gains / np.maximum(ideal, 1e-12), dtype=np.float64)
 
 
 def hit_rate_at(hits: NDArray[np.bool_], k: int) -> Numbers:
     """1 where any of the first k was bought."""
-    return hits[:, :k].any(axis=1).astype(np.float64)
+    return np.asarray(hits[:, :k].any(axis=1), dtype=np.float64)
 
 
 def coverage(shown: NDArray[np.int64], products: int) -> float:

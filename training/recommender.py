@@ -55,7 +55,7 @@ class RecommenderJob(Job):
     def __init__(self, settings: Settings, overrides: dict[str, Any] | None = None) -> None:
         super().__init__(settings, overrides)
         self.horizon_days = settings.test_window_days
-        cutoffs = built_cutoffs(settings)
+        cutoffs = built_cutoffs(settings, "customer_product_affinity")
         self.cutoff = cutoffs[-1]
         self.test = latest_before(cutoffs, self.cutoff, self.horizon_days)
         self.validation = latest_before(cutoffs, self.test, self.horizon_days)

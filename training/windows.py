@@ -49,6 +49,6 @@ def _last(cutoffs: Sequence[datetime], moment: datetime, horizon_days: int) -> d
 def _short(cutoffs: Sequence[datetime], horizon_days: int) -> str:
     return (
         f"The history is too short: cutoffs from {min(cutoffs):%Y-%m-%d} to {max(cutoffs):%Y-%m-%d} leave "
-        f"no room to fit, calibrate and test over a horizon of {horizon_days} days each. Import more history, "
-        "or set a shorter horizon in the settings."
+        f"no room to fit, calibrate and test over a horizon of {horizon_days} days each. Import more "
+        "history, or set a shorter horizon in the settings."
     )
