@@ -26,9 +26,18 @@ class OnlineFeatures:
         self.path = settings.online / "loaded.json"
         if not self.path.is_file():
             raise FeatureError("The online store is empty. Load it: patron features materialize")
-        self.loaded: dict[str, Any] = json.loads(self.path.read_text(encoding="utf-8"))
+        self.read_at = 0
+        self.facts: dict[str, Any] = {}
         self.store = feature_store(settings)
         self.kinds = offered()
+
+    @property
+    def loaded(self) -> dict[str, Any]:
+        """What the last load put in; read again when another load has ended since."""
+        changed = self.path.stat().st_mtime_ns
+        if changed != self.read_at:
+            self.facts, self.read_at = json.loads(self.path.read_text(encoding="utf-8")), changed
+        return self.facts
 
     @property
     def as_of(self) -> datetime:
