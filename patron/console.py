@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
 
+WIDTH = 140
+"""Columns that tables may take where stdout is no terminal."""
+
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 
 
@@ -32,7 +35,7 @@ def answer(document: Any, as_json: bool, show: Callable[[Any, Console], None]) -
     if as_json:
         sys.stdout.write(json.dumps(document, indent=2, default=str) + "\n")
     else:
-        show(document, Console())
+        show(document, Console(width=None if sys.stdout.isatty() else WIDTH))
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Any:

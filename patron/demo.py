@@ -131,7 +131,8 @@ def metrics(trained: dict[str, Any]) -> list[tuple[Any, ...]]:
     """One line a metric, the model's name and its verdict on the first of them."""
     found = []
     for each in trained["models"]:
-        baseline = each["beside"].get(each["baseline"], {})
+        own = {metric: value["value"] for metric, value in each["metrics"].items()}
+        baseline = own if each["kind"] == each["baseline"] else each["beside"].get(each["baseline"], {})
         title, kinds, gate = each["model"], f"{each['kind']} / {each['baseline']}", each["outcome"]
         for metric, value in each["metrics"].items():
             interval = f"{console.cell(value['low'])} .. {console.cell(value['high'])}"

@@ -42,7 +42,7 @@ def features(settings: Settings, lake: Lake) -> dict[str, Any] | None:
         return None
     cutoffs = sorted({cutoff for view in index["views"].values() for cutoff in view})
     fresh = index.get("lake") == lake.hash("order_lines", "products", "customers")
-    return {"views": len(index["views"]), "cutoffs": len(cutoffs), "newest": cutoffs[-1:], "fresh": fresh}
+    return {"views": len(index["views"]), "cutoffs": len(cutoffs), "newest": cutoffs[-1], "fresh": fresh}
 
 
 def model(settings: Settings, name: str) -> dict[str, Any]:
@@ -84,15 +84,14 @@ def clients(path: Path) -> int:
 def show(found: dict[str, Any], out: Any) -> None:
     """The document as tables."""
     lake = found["lake"]
-    out.print(
-        f"Home {found['home']}: {', '.join(lake['sources']) or 'nothing imported'}, {lake['currency'] or '-'}"
-    )
+    sources = ", ".join(each["mapping"] for each in lake["sources"]) or "nothing imported"
+    out.print(f"Home {found['home']}: {sources}, {lake['currency'] or 'no currency yet'}")
     out.print(console.table("Lake", ["table", "rows"], list(lake["rows"].items())))
     out.print(f"Missing sources: {', '.join(lake['missing']) or 'none'}")
     built = found["features"]
     if built:
         fresh = "of this lake" if built["fresh"] else "of an older lake: run patron features build"
-        out.print(f"Features: {built['cutoffs']} cutoffs, newest {' '.join(built['newest'])}, {fresh}")
+        out.print(f"Features: {built['cutoffs']} cutoffs, newest {built['newest']}, {fresh}")
     else:
         out.print("Features: none. Build them: patron features build")
     online = found["online"]

@@ -24,10 +24,12 @@ class Judgement:
     customers: int
     primary: str
     slices: dict[str, Indices] = field(default_factory=dict)
+    whole: dict[str, float] = field(default_factory=dict)
+    """Metrics of the window as a whole, which resampled customers say nothing about."""
 
     @property
     def metrics(self) -> dict[str, float]:
-        return self.measure(np.arange(self.customers))
+        return {**self.measure(np.arange(self.customers)), **self.whole}
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ def intervals(judged: Judgement, seed: int, rounds: int = 200, level: float = 0.
     samples = [judged.measure(each) for each in draws(judged.customers, rounds, seed)]
     tail = (1 - level) / 2
     return {
-        name: Interval(value, *_bounds([sample[name] for sample in samples], tail))
+        name: Interval(value, *_bounds([sample[name] for sample in samples if name in sample], tail))
         for name, value in judged.metrics.items()
     }
 

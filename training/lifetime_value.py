@@ -26,11 +26,20 @@ if TYPE_CHECKING:
     from optuna import Trial
 
 
+KINDS: dict[str, dict[str, Any]] = {
+    "lightgbm": {"kind": "lightgbm", "trees_weight": 1.0},
+    "mixed": {"kind": "lightgbm"},
+    "btyd": {"kind": "btyd"},
+    "history": {"kind": "history"},
+}
+"""Candidates as configs: the trees alone, mixed with buy-till-you-die as configured, and each beside them."""
+
+
 class LifetimeValueJob(CustomerJob):
     """Three customers in ten, by a hash of their id, calibrate; the others are learned from."""
 
     short = "lifetime-value"
-    kinds = ("lightgbm", "btyd", "history")
+    kinds = ("lightgbm", "mixed", "btyd", "history")
     baseline = "history"
     primary = "gini"
 
@@ -50,7 +59,7 @@ class LifetimeValueJob(CustomerJob):
         return list(self.model(self.baseline).references)
 
     def model(self, kind: str) -> LifetimeValue:
-        found, config = self.config(kind=kind)
+        found, config = self.config(**KINDS[kind])
         return cast(LifetimeValue, cast(Any, found)(config))
 
     def learned_from(self, windows: Windows) -> Followed:
@@ -94,7 +103,7 @@ class LifetimeValueJob(CustomerJob):
         return max(found, key=lambda kind: found[kind]), found
 
     def validate(self) -> float:
-        return self.validated("lightgbm")
+        return max(self.validated("lightgbm"), self.validated("mixed"))
 
     def judge(self, model: Model) -> Judgement:
         test = self.data[self.test]
@@ -119,8 +128,8 @@ class LifetimeValueJob(CustomerJob):
         test, value = self.data[self.test], cast(LifetimeValue, model)
         actual = np.maximum(test.revenue, 0)
         predictions: dict[str, NDArray[np.float64]] = {
-            each.config.kind: each.predict(test.rows.columns).expected_value
-            for each in (value, self.fit(self.baseline, shipped=False))
+            name: each.predict(test.rows.columns).expected_value
+            for name, each in (("shipped", value), (self.baseline, self.fit(self.baseline, shipped=False)))
         }
         currency = str(Lake(self.settings.lake).facts()["currency"])
         drawn = {

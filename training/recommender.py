@@ -198,9 +198,9 @@ class RecommenderJob(Job):
         }
 
         def measure(at: Indices) -> dict[str, float]:
-            found = {name: float(np.nanmean(each[at])) for name, each in values.items()}
-            found["coverage_at_10"] = metrics.coverage(ranked.shown[at, :10], len(blend.catalogue))
-            return found
+            return {name: float(np.nanmean(each[at])) for name, each in values.items()}
+
+        whole = {"coverage_at_10": metrics.coverage(ranked.shown[:, :10], len(blend.catalogue))}
 
         lengths = np.array([len(each) for each in histories])
         slices = {
@@ -208,7 +208,7 @@ class RecommenderJob(Job):
             "under 20 products": np.flatnonzero((lengths > 0) & (lengths < 20)),
             "20 products and more": np.flatnonzero(lengths >= 20),
         }
-        return Judgement(measure, len(histories), self.primary, slices)
+        return Judgement(measure, len(histories), self.primary, slices, whole)
 
     def figures(self, model: Model) -> dict[str, Figure]:
         curves, basket = {}, self.panel(self.test)[0]
