@@ -1,39 +1,53 @@
 """The registered models as MLflow loads them: `mlflow.pyfunc.load_model("models:/patron-churn@champion")`.
 
 MLflow keeps this file's text with the model and runs it on loading, so nothing is pickled. The input is a
-DataFrame with a column for each feature of the manifest, under its bare name; the output is a column of
-churn probabilities or expected values, or of lists of product ids.
+DataFrame with a column for each feature of the manifest, under its bare name. The answer is an array of
+churn probabilities, of expected values, of the greedy offer, or a list of the best ten product ids.
 """
-
-from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
 import mlflow
 import numpy as np
+import pandas as pd
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
-from patron.models.base import open_model
+from patron.models.base import history, open_model
 
 
 class RegisteredModel(PythonModel):
     def load_context(self, context: PythonModelContext) -> None:
         self.model, self.manifest = open_model(Path(context.artifacts["artifact"]))
 
-    def predict(self, context, model_input, params=None):  # MLflow reads hints as schemas
+    def predict(
+        self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
+    ) -> Any:
         rows = {name: model_input[name].to_numpy() for name in model_input.columns}
-        model: Any = self.model
-        if hasattr(model, "recommend"):
-            from patron.models.base import history
+        return ANSWERS[self.manifest.name](self.model, rows, len(model_input))
 
-            histories = [history(rows, position) for position in range(len(model_input))]
-            return [
-                [each.product_id for each in model.recommend(one, 10, explain=False)] for one in histories
-            ]
-        if hasattr(model, "predict") and hasattr(model, "value_tiers"):
-            return np.asarray(model.predict(rows, model.horizon_days).expected_value)
-        return np.asarray(model.predict(rows))
 
+def products(model: Any, rows: dict[str, Any], size: int) -> list[list[str]]:
+    histories = [history(rows, position) for position in range(size)]
+    return [[each.product_id for each in model.recommend(one, 10, explain=False)] for one in histories]
+
+
+def values(model: Any, rows: dict[str, Any], size: int) -> Any:
+    return model.predict(rows).expected_value
+
+
+def offers(model: Any, rows: dict[str, Any], size: int) -> Any:
+    """The arm that is most likely shown to the customer's segment, of the offers valid now."""
+    now = pd.Timestamp.now("UTC").to_pydatetime()
+    found = [model.propensities(str(segment), now, None) for segment in model.segments.segment(rows)]
+    return np.array([max(each, key=lambda name: each[name]) for each in found], dtype=object)
+
+
+ANSWERS = {
+    "patron-recommender": products,
+    "patron-churn": lambda model, rows, size: model.predict(rows),
+    "patron-lifetime-value": values,
+    "patron-offers": offers,
+}
 
 mlflow.models.set_model(RegisteredModel())
