@@ -1,9 +1,9 @@
 """Model artifacts: folders of data files behind a manifest that hashes each of them.
 
-    seal(folder, ...)            after save(): writes manifest.json
-    verified(folder)             before load(): every file hashed, none missing, none extra
-    install(source, models, ...) copies a sealed folder into the verified local copies that serving reads
-    champion(models, name)       the folder that serving should load
+seal(folder, ...)            after save(): writes manifest.json
+verified(folder)             before load(): every file hashed, none missing, none extra
+install(source, models, ...) copies a sealed folder into the verified local copies that serving reads
+champion(models, name)       the folder that serving should load
 """
 
 from __future__ import annotations
