@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,6 +55,10 @@ class CustomerJob(Job):
     def eligible(self, rows: Rows, cutoff: datetime) -> NDArray[np.bool_]:
         """Who is judged and learned from."""
         return np.ones(len(rows), dtype=bool)
+
+    def with_overrides(self, overrides: dict[str, Any]) -> Self:
+        _ = self.data  # read once, for all copies
+        return super().with_overrides(overrides)
 
     @cached_property
     def data(self) -> dict[datetime, Followed]:

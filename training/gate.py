@@ -6,8 +6,9 @@ import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, field_validator
 
+from patron.artifacts import NAMES
 from patron.errors import ConfigurationError
 from training.bootstrap import Interval, Judgement, difference
 
@@ -23,6 +24,14 @@ class Limits(BaseModel):
     """How much worse than the champion any named slice may be, in the primary metric."""
     slice_customers: int = 100
     """Slices with fewer customers are too noisy to judge."""
+
+    @field_validator("bounds")
+    @classmethod
+    def ordered(cls, bounds: dict[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
+        for metric, (low, high) in bounds.items():
+            if not low <= high:
+                raise ValueError(f"{metric}: the lowest value allowed, {low}, is above the highest, {high}")
+        return bounds
 
 
 @dataclass
@@ -42,8 +51,11 @@ def limits(configs: Path, short: str) -> Limits:
     path = configs / "gates.toml"
     try:
         found = tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-        return Limits(**found.get(short, {}))
-    except (tomllib.TOMLDecodeError, ValidationError) as error:
+        known = [each.removeprefix("patron-") for each in NAMES]
+        if unknown := sorted(set(found) - set(known)):
+            raise ValueError(f"no model {', '.join(unknown)}. There are: {', '.join(known)}")
+        return Limits.model_validate(found.get(short, {}))
+    except ValueError as error:  # tomllib.TOMLDecodeError and ValidationError among them
         raise ConfigurationError(f"{path}: {error}") from None
 
 

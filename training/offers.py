@@ -132,6 +132,8 @@ class OffersJob(Job):
         policy = cast(OfferPolicy, cast(Any, found)(config))
         policy.fit(self.exposures(None, start - timedelta(days=RESPONSE_DAYS), edges), self.terms, edges)
         last = self.exposures(start, self.test, edges)
+        if not len(last["converted"]):
+            return float("nan")
         return -metrics.log_loss(last["converted"], predicted(policy, last, alike=False))
 
     @cached_property

@@ -95,12 +95,15 @@ class Basket:
     """Positions of what each had bought before the window."""
 
 
-def baskets(purchases: Purchases, interactions: Interactions, cutoff: datetime, days: int) -> Basket:
-    """Known customers who bought anything in [cutoff, cutoff + days), in the order of their code."""
+def baskets(purchases: Purchases, product_ids: NDArray[np.str_], cutoff: datetime, days: int) -> Basket:
+    """Known customers who bought anything in [cutoff, cutoff + days), in the order of their code.
+
+    product_ids: the catalogue that positions are of.
+    """
     start = cutoff.timestamp()
     later = purchases.pairs(start, start + days * DAY)
     earlier = purchases.pairs(0, start)
-    position = {name: place for place, name in enumerate(interactions.product_ids.tolist())}
+    position = {name: place for place, name in enumerate(product_ids.tolist())}
     places = np.array([position.get(name, -1) for name in purchases.products.tolist()], dtype=np.int64)
     codes = np.unique(later[:, 0])
     bought = grouped(later, codes, places)

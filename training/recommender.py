@@ -86,7 +86,7 @@ class RecommenderJob(Job):
     def panel(self, cutoff: datetime) -> tuple[Basket, list[CustomerHistory]]:
         """Who bought in the window after the cutoff, and what each had bought as the feature store has it."""
         if cutoff not in self.panels:
-            basket = baskets(self.purchases, self.purchases.until(cutoff), cutoff, self.horizon_days)
+            basket = self.basket(cutoff, self.purchases.until(cutoff).product_ids)
             rows = snapshot(self.settings, list(HISTORY), cutoff)
             place = {name: position for position, name in enumerate(rows.ids)}
             histories = [
@@ -95,6 +95,9 @@ class RecommenderJob(Job):
             ]
             self.panels[cutoff] = basket, histories
         return self.panels[cutoff]
+
+    def basket(self, cutoff: datetime, product_ids: NDArray[np.str_]) -> Basket:
+        return baskets(self.purchases, product_ids, cutoff, self.horizon_days)
 
     def settled(self) -> dict[str, Any]:
         """Popularity's window and the blend's weights, chosen on the validation window alone."""
@@ -163,7 +166,10 @@ class RecommenderJob(Job):
     def ranked(
         self, scores: Callable[[CustomerHistory], NDArray[np.float32]], blend: Blend, cutoff: datetime
     ) -> Ranked:
+        """A blend of another cutoff ranks another catalogue: what was bought is looked up in its own."""
         basket, histories = self.panel(cutoff)
+        if blend.catalogue is not self.fitted_at(cutoff).catalogue:
+            basket = self.basket(cutoff, blend.catalogue.product_ids)
         mask = blend.catalogue.available
         shown = np.full((len(histories), DEPTH), -1, dtype=np.int64)
         for row, one in enumerate(histories):
@@ -286,8 +292,9 @@ def masked(values: NDArray[np.float64], keep: NDArray[np.bool_]) -> NDArray[np.f
 
 
 def popular_counts(purchases: Purchases, blend: Blend, cutoff: datetime) -> NDArray[np.float64]:
-    """Distinct customers who bought each product of the catalogue before the cutoff."""
+    """Distinct customers who bought each product of the catalogue before the cutoff; 0 for one unknown here."""
     pairs = purchases.pairs(0, cutoff.timestamp())
     bought = np.bincount(pairs[:, 1], minlength=len(purchases.products))
     place = {name: position for position, name in enumerate(purchases.products.tolist())}
-    return bought[[place[name] for name in blend.catalogue.product_ids.tolist()]].astype(np.float64)
+    positions = np.array([place.get(name, -1) for name in blend.catalogue.product_ids.tolist()], dtype=np.int64)
+    return np.where(positions >= 0, bought[positions], 0).astype(np.float64)

@@ -61,7 +61,7 @@ def champions(settings: Settings, name: str) -> list[str]:
     for entry in audit(settings):
         if entry["model"] == name and entry["action"] == "rollback":
             stack.pop()
-        elif entry["model"] == name:
+        elif entry["model"] == name and entry["to"] != (stack[-1] if stack else None):
             stack.append(entry["to"])
     return stack
 

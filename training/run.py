@@ -70,9 +70,10 @@ def train(job: Job, say: Say = lambda what: None) -> dict[str, Any]:
             (folder / part).mkdir()
             model.save(folder / part)
             seal(folder / part, model=class_path(model), cutoff=cutoff, **facts)
-        unchanged = champion is not None and same_fit(champion.tags, facts)
+        recipe = flat({**facts["parameters"], **circumstances(job)})
+        unchanged = champion is not None and same_fit(champion.tags, facts["data_hash"], recipe, judged.verdict)
         say("Recording the run")
-        version = record(job, judged, folder, run_id, facts)
+        version = record(job, judged, folder, run_id, facts, recipe)
         outcome = settle(job, judged.verdict, version, unchanged)
     result = finite(report(job, judged, run_id, version, outcome))
     publish_json(settings.reports / f"train-{job.short}.json", result)
@@ -109,8 +110,21 @@ def champion_twin(job: Job, scratch: Path, say: Say) -> Twin | None:
     return Twin(version, model, tags)
 
 
-def same_fit(tags: dict[str, Any], facts: dict[str, Any]) -> bool:
-    return tags.get("data_hash") == facts["data_hash"] and tags.get("parameters") == flat(facts["parameters"])
+def same_fit(tags: dict[str, Any], data_hash: str, recipe: str, verdict: Verdict) -> bool:
+    """Same data, same recipe, same answer: an answer that differs comes of other code, which is judged."""
+    gap = verdict.against.get("champion")
+    differs = gap is not None and abs(gap.value) > 1e-9
+    return tags.get("data_hash") == data_hash and tags.get("parameters") == recipe and not differs
+
+
+def circumstances(job: Job) -> dict[str, Any]:
+    """What a fit depends on beside its data and its config."""
+    return {
+        "seed": job.settings.seed,
+        "horizon_days": job.horizon_days,
+        "cutoff": job.cutoff,
+        "test": job.test,
+    }
 
 
 def flat(values: dict[str, Any]) -> str:
@@ -147,7 +161,7 @@ def judge(job: Job, champion: Twin | None, say: Say) -> Judged:
     if not verdict.passed and champion is None:
         kind = job.baseline
         verdict = Verdict(
-            True, [*verdict.reasons, f"There is no champion yet: {kind} ships until something beats it."]
+            True, [*verdict.reasons, f"There is no champion to hold it against: {kind} ships until something beats it."]
         )
     chosen = judgements[kind]
     others = {name: each.metrics for name, each in judgements.items() if name != kind}
@@ -157,7 +171,9 @@ def judge(job: Job, champion: Twin | None, say: Say) -> Judged:
     return Judged(kind, models[kind], chosen, measured, others, validation, verdict)
 
 
-def record(job: Job, judged: Judged, folder: Path, run_id: str, facts: dict[str, Any]) -> str:
+def record(
+    job: Job, judged: Judged, folder: Path, run_id: str, facts: dict[str, Any], recipe: str
+) -> str:
     """Everything a reviewer looks for, into the run; returns the registered version."""
     import mlflow
 
@@ -169,7 +185,7 @@ def record(job: Job, judged: Judged, folder: Path, run_id: str, facts: dict[str,
     tags = {
         "lake_id": str(lake["lake_id"]),
         "data_hash": facts["data_hash"],
-        "parameters": flat(facts["parameters"]),
+        "parameters": recipe,
         "kind": judged.kind,
         "git_commit": tracking.git_commit(),
         "gate": "passed" if judged.verdict.passed else "refused",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
 import warnings
 from collections.abc import Callable
 from typing import Any
 
 from features.build import data_hash
+from patron.errors import DataError
 from patron.files import publish_text
 from patron.settings import Settings
 from training import tracking
@@ -26,6 +28,8 @@ def tune(
     The study belongs to this data: other data starts another. Scores are of the validation window only; the
     test window is not touched. With `write` the best parameters go to `configs/models/<short>.toml`.
     """
+    job = open_job(settings, short)
+    tracking.client(settings)
     import mlflow
     import optuna
 
@@ -41,7 +45,6 @@ def tune(
             load_if_exists=True,
             sampler=optuna.samplers.TPESampler(seed=settings.seed),
         )
-    job = open_job(settings, short)
     before = len(study.trials)
     with tracking.run(settings, job.name, f"tune {short}") as run_id:
 
@@ -54,6 +57,8 @@ def tune(
             return score
 
         default = job.with_overrides({}).validate()
+        if not math.isfinite(default):
+            raise DataError(f"Too little happened before the last window to score {job.name} by.")
         mlflow.log_metric("validation.default", default)
         study.optimize(objective, n_trials=trials, callbacks=[lambda each, _: advance(each.best_value)])
         best = job.space(optuna.trial.FixedTrial(study.best_params))
@@ -97,14 +102,17 @@ def placed(text: str, key: str, value: str) -> str:
     section, _, name = key.rpartition(".")
     start = 0
     if section:
-        header = re.search(rf"^\[{re.escape(section)}\]\s*$", text, re.MULTILINE)
+        header = re.search(rf"^\[{re.escape(section)}\][ \t]*(#.*)?$", text, re.MULTILINE)
         if header is None:
             return f"{text.rstrip()}\n\n[{section}]\n{name} = {value}\n"
         start = header.end()
     following = re.compile(r"^\[", re.MULTILINE).search(text, start)
     end = following.start() if following else len(text)
     part, count = re.subn(
-        rf"^{re.escape(name)}\s*=.*$", f"{name} = {value}", text[start:end], flags=re.MULTILINE
+        rf"^{re.escape(name)}\s*=[^#\n]*?([ \t]+#.*)?$",
+        lambda line: f"{name} = {value}{line[1] or ''}",
+        text[start:end],
+        flags=re.MULTILINE,
     )
     if not count:
         part = f"{part.rstrip()}\n{name} = {value}\n" + ("\n" if following else "")

@@ -1,0 +1,77 @@
+"""What counts as 'after the cutoff': [cutoff, cutoff + horizon), orders and money net of returns."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.shops import line, write_lake
+from tests.training.shop import settings_of
+from training.labels import Orders, churn_horizon
+
+CUTOFF = datetime(2024, 3, 1, tzinfo=UTC)
+LINES = [
+    line("ann", "tea", "2024-02-29T23:59:59", 1, 7),  # the last second before
+    line("ann", "tea", "2024-03-01T00:00:00", 2, 10),  # the first second
+    line("ann", "cup", "2024-03-01T00:00:00", 1, 5, discount=1),  # same order
+    line("ann", "tea", "2024-03-10T12:00:00", -1, 10),  # came back
+    line("ann", "tea", "2024-03-10T23:59:59", 1, 3),  # the last second within
+    line("bob", "tea", "2024-03-11T00:00:00", 1, 100),  # the first second after
+    line("cleo", "tea", "2024-03-05T08:00:00", -2, 4),  # only returns
+    line(None, "tea", "2024-03-05T08:00:00", 1, 50, order_id="guest"),
+    line("dan", "tea", "2024-03-02T08:00:00", 1, 6, order_id="one"),
+    line("dan", "tea", "2024-03-02T08:00:00", 1, 6, order_id="two"),
+]
+
+
+@pytest.fixture(scope="module")
+def orders(tmp_path_factory: pytest.TempPathFactory) -> Orders:
+    home: Path = tmp_path_factory.mktemp("labels")
+    write_lake(home, order_lines=LINES)
+    return Orders(settings_of(home))
+
+
+def test_orders_and_revenue_of_the_window(orders):
+    count, revenue = orders.after(["dan", "cleo", "bob", "ann", "never seen"], CUTOFF, 10)
+    assert count.tolist() == [2, 0, 0, 2, 0]
+    assert revenue.tolist() == pytest.approx([12, -8, 0, 20 + 4 - 10 + 3, 0])
+
+
+def test_a_longer_window_reaches_the_next_second(orders):
+    count, revenue = orders.after(["bob"], CUTOFF, 11)
+    assert (count.tolist(), revenue.tolist()) == ([1], [100])
+
+
+def test_nobody_asked_for(orders):
+    count, revenue = orders.after([], CUTOFF, 10)
+    assert len(count) == len(revenue) == 0
+
+
+def test_first_and_last_line(orders):
+    assert orders.first == datetime(2024, 2, 29, 23, 59, 59, tzinfo=UTC).timestamp()
+    assert orders.last == datetime(2024, 3, 11, tzinfo=UTC).timestamp()
+
+
+def test_gaps_are_between_purchase_days_of_one_customer(orders):
+    assert sorted(orders.gaps().tolist()) == [1, 9]
+    assert orders.gaps(before=datetime(2024, 3, 5, tzinfo=UTC)).tolist() == [1]
+
+
+def test_horizon_is_the_usual_gap_in_whole_weeks():
+    assert churn_horizon(np.full(100, 14.0), 1000) == 14
+    assert churn_horizon(np.full(100, 15.0), 1000) == 21
+    mostly = np.concatenate([np.full(96, 10.0), np.full(4, 200.0)])
+    assert churn_horizon(mostly, 2000) == 14
+
+
+def test_horizon_is_at_most_a_fifth_of_the_history_and_at_least_a_week():
+    assert churn_horizon(np.full(100, 90.0), 200) == 35
+    assert churn_horizon(np.full(100, 90.0), 12) == 7
+    assert churn_horizon(np.full(100, 1.0), 1000) == 7
+
+
+def test_horizon_without_a_second_order():
+    assert churn_horizon(np.zeros(0), 1000) == 28
