@@ -31,7 +31,7 @@ CUSTOMERS = 600
 
 @pytest.fixture(scope="module")
 def export(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Every line of some hundred customers, and of no others but one guest's order, as the shop wrote them."""
+    """Every line of some hundred customers and of one guest's order, as the shop wrote them."""
     raw = pd.read_csv(shared_data / "online_retail.csv.gz", dtype=str, keep_default_na=False)
     names = sorted(set(raw["CustomerID"]) - {""})[:: max(1, 4372 // CUSTOMERS)]
     guest = raw.loc[raw["CustomerID"] == "", "InvoiceNo"].iloc[0]
