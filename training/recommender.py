@@ -292,9 +292,11 @@ def masked(values: NDArray[np.float64], keep: NDArray[np.bool_]) -> NDArray[np.f
 
 
 def popular_counts(purchases: Purchases, blend: Blend, cutoff: datetime) -> NDArray[np.float64]:
-    """Distinct customers who bought each product of the catalogue before the cutoff; 0 for one unknown here."""
+    """Distinct customers who bought each product of the catalogue before the cutoff; 0 for an unknown one."""
     pairs = purchases.pairs(0, cutoff.timestamp())
     bought = np.bincount(pairs[:, 1], minlength=len(purchases.products))
     place = {name: position for position, name in enumerate(purchases.products.tolist())}
-    positions = np.array([place.get(name, -1) for name in blend.catalogue.product_ids.tolist()], dtype=np.int64)
+    positions = np.array(
+        [place.get(name, -1) for name in blend.catalogue.product_ids.tolist()], dtype=np.int64
+    )
     return np.where(positions >= 0, bought[positions], 0).astype(np.float64)

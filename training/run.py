@@ -71,7 +71,9 @@ def train(job: Job, say: Say = lambda what: None) -> dict[str, Any]:
             model.save(folder / part)
             seal(folder / part, model=class_path(model), cutoff=cutoff, **facts)
         recipe = flat({**facts["parameters"], **circumstances(job)})
-        unchanged = champion is not None and same_fit(champion.tags, facts["data_hash"], recipe, judged.verdict)
+        unchanged = champion is not None and same_fit(
+            champion.tags, facts["data_hash"], recipe, judged.verdict
+        )
         say("Recording the run")
         version = record(job, judged, folder, run_id, facts, recipe)
         outcome = settle(job, judged.verdict, version, unchanged)
@@ -161,7 +163,11 @@ def judge(job: Job, champion: Twin | None, say: Say) -> Judged:
     if not verdict.passed and champion is None:
         kind = job.baseline
         verdict = Verdict(
-            True, [*verdict.reasons, f"There is no champion to hold it against: {kind} ships until something beats it."]
+            True,
+            [
+                *verdict.reasons,
+                f"There is no champion to hold it against: {kind} ships until something beats it.",
+            ],
         )
     chosen = judgements[kind]
     others = {name: each.metrics for name, each in judgements.items() if name != kind}
@@ -171,9 +177,7 @@ def judge(job: Job, champion: Twin | None, say: Say) -> Judged:
     return Judged(kind, models[kind], chosen, measured, others, validation, verdict)
 
 
-def record(
-    job: Job, judged: Judged, folder: Path, run_id: str, facts: dict[str, Any], recipe: str
-) -> str:
+def record(job: Job, judged: Judged, folder: Path, run_id: str, facts: dict[str, Any], recipe: str) -> str:
     """Everything a reviewer looks for, into the run; returns the registered version."""
     import mlflow
 

@@ -1,4 +1,4 @@
-"""A shop small enough to train every model in seconds, with habits, people who leave, and offers that work."""
+"""A shop small enough to train on in seconds, with habits, people who leave, and offers that work."""
 
 from __future__ import annotations
 
