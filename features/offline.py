@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -39,7 +40,10 @@ def historical(
         empty = {each.split(":")[1]: column([], offered()[each]) for each in references}
         return Rows([], empty, np.zeros(0, dtype=bool), None)
     asked = pd.DataFrame({"customer_id": list(ids), "event_timestamp": list(cutoffs), "row": range(len(ids))})
-    frame = apply(settings).get_historical_features(entity_df=asked, features=list(references)).to_df()
+    job = apply(settings).get_historical_features(entity_df=asked, features=list(references))
+    with warnings.catch_warnings():  # Feast lets all deprecations through again once it is imported
+        warnings.filterwarnings("ignore", "fetch_arrow_table", DeprecationWarning)
+        frame = job.to_df()
     frame = frame.sort_values("row")
     kinds = offered()
     columns = {
