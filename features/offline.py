@@ -41,8 +41,7 @@ def historical(
         return Rows([], empty, np.zeros(0, dtype=bool), None)
     asked = pd.DataFrame({"customer_id": list(ids), "event_timestamp": list(cutoffs), "row": range(len(ids))})
     job = apply(settings).get_historical_features(entity_df=asked, features=list(references))
-    with warnings.catch_warnings():  # Feast lets all deprecations through again once it is imported
-        warnings.filterwarnings("ignore", "fetch_arrow_table", DeprecationWarning)
+    with warnings.catch_warnings(record=True):  # Feast's imports print deprecations, whatever the filters
         frame = job.to_df()
     frame = frame.sort_values("row")
     kinds = offered()
