@@ -31,15 +31,16 @@ def promote(
 ) -> dict[str, Any]:
     """Verify a registered version, install it for serving and make it champion.
 
-    Raises ArtifactError when its files differ from the manifest; the champion then stays.
+    Raises ArtifactError when its files differ from the manifest, or the manifest from the one registered; the
+    champion then stays.
     """
     before = tracking.alias_version(settings, name, tracking.CHAMPION)
     with tempfile.TemporaryDirectory(prefix="patron-") as scratch:
         folder = tracking.fetched(settings, name, version, "shipped", Path(scratch))
-        if verified(folder).name != name:
-            raise ArtifactError(
-                f"Version {version} is an artifact of {verified(folder).name}, not of {name}."
-            )
+        tags = tracking.version_tags(settings, name, version)
+        found = verified(folder, tags.get("manifest_sha256")).name
+        if found != name:
+            raise ArtifactError(f"Version {version} is an artifact of {found}, not of {name}.")
         install(folder, settings.models, version)
     tracking.client(settings).set_registered_model_alias(name, tracking.CHAMPION, version)
     entry = {

@@ -10,10 +10,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from features.build import data_hash
-from patron.artifacts import seal
+from patron.artifacts import MANIFEST, seal
 from patron.errors import ArtifactError
-from patron.files import publish_json
+from patron.files import publish_json, sha256
 from patron.lake.tables import Lake
 from patron.models.base import Model, class_path, open_model
 from training import registry, tracking
@@ -37,13 +39,15 @@ class Judged:
     """Candidate -> its metrics on the same window."""
     validation: dict[str, float]
     verdict: Verdict
+    unchanged: bool
+    """The champion is what this run would make."""
 
 
 def train(job: Job, say: Say = lambda what: None) -> dict[str, Any]:
     """Run a job to its end and return what happened, as the command prints it.
 
-    The champion stays when the gate refuses; `outcome` is then `refused`. Data and parameters equal to the
-    champion's end as `unchanged`.
+    The champion stays when the gate refuses; `outcome` is then `refused`. Where the champion came of the same
+    data and recipe, and answers as this code does, the outcome is `unchanged`.
     """
     settings = job.settings
     with (
@@ -70,13 +74,9 @@ def train(job: Job, say: Say = lambda what: None) -> dict[str, Any]:
             (folder / part).mkdir()
             model.save(folder / part)
             seal(folder / part, model=class_path(model), cutoff=cutoff, **facts)
-        recipe = flat({**facts["parameters"], **circumstances(job)})
-        unchanged = champion is not None and same_fit(
-            champion.tags, facts["data_hash"], recipe, judged.verdict
-        )
         say("Recording the run")
-        version = record(job, judged, folder, run_id, facts, recipe)
-        outcome = settle(job, judged.verdict, version, unchanged)
+        version = record(job, judged, folder, run_id, facts)
+        outcome = settle(job, judged, version)
     result = finite(report(job, judged, run_id, version, outcome))
     publish_json(settings.reports / f"train-{job.short}.json", result)
     return result
@@ -112,29 +112,35 @@ def champion_twin(job: Job, scratch: Path, say: Say) -> Twin | None:
     return Twin(version, model, tags)
 
 
-def same_fit(tags: dict[str, Any], data_hash: str, recipe: str, verdict: Verdict) -> bool:
-    """Same data, same recipe, same answer: an answer that differs comes of other code, which is judged."""
-    gap = verdict.against.get("champion")
-    differs = gap is not None and abs(gap.value) > 1e-9
-    return tags.get("data_hash") == data_hash and tags.get("parameters") == recipe and not differs
+def recipe(job: Job) -> str:
+    """Hash of all that decides what a job makes, the code apart."""
+    import hashlib
+    import json
 
-
-def circumstances(job: Job) -> dict[str, Any]:
-    """What a fit depends on beside its data and its config."""
-    return {
+    found = {
+        "data": data_hash(job.settings),
+        "config": job.config()[1].model_dump(),
+        "limits": limits(job.settings.configs, job.short).model_dump(),
         "seed": job.settings.seed,
         "horizon_days": job.horizon_days,
         "cutoff": job.cutoff,
         "test": job.test,
     }
+    return hashlib.sha256(json.dumps(found, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def flat(values: dict[str, Any]) -> str:
-    """Parameters as one sorted string, short enough for a registry tag."""
-    import hashlib
-    import json
-
-    return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()
+def same_again(
+    job: Job, champion: Twin | None, rival: Judgement | None, judgements: dict[str, Judgement]
+) -> str | None:
+    """The kind of a champion that this job would make again: same recipe, and same answers, which other code
+    need not give."""
+    if champion is None or rival is None or champion.tags.get("recipe") != recipe(job):
+        return None
+    kind = str(champion.tags["kind"])
+    if kind not in judgements:
+        return None
+    ours, theirs = (each.metrics[job.primary] for each in (judgements[kind], rival))
+    return kind if np.isclose(ours, theirs, rtol=0, atol=1e-9, equal_nan=True) else None
 
 
 def parameters(model: Model) -> dict[str, Any]:
@@ -156,28 +162,35 @@ def judge(job: Job, champion: Twin | None, say: Say) -> Judged:
         models[each] = job.fit(each, shipped=False)
         judgements[each] = job.judge(models[each])
     rival = job.judge(champion.model) if champion else None
-    allowed = limits(job.settings.configs, job.short)
-    baseline = judgements[job.baseline] if kind != job.baseline else None
+    same = same_again(job, champion, rival, judgements)
     say("Resampling customers for intervals")
-    verdict = decide(judgements[kind], baseline, rival, allowed, job.settings.seed)
-    if not verdict.passed and champion is None:
-        kind = job.baseline
-        verdict = Verdict(
-            True,
-            [
-                *verdict.reasons,
-                f"There is no champion to hold it against: {kind} ships until something beats it.",
-            ],
-        )
+    if same is not None and champion is not None:
+        kind = same
+        verdict = Verdict(True, [f"Version {champion.version} came of the same data and recipe: it stays."])
+    else:
+        kind, verdict = passed(job, kind, judgements, rival)
     chosen = judgements[kind]
     others = {name: each.metrics for name, each in judgements.items() if name != kind}
     if rival is not None and champion is not None:
         others[f"champion {champion.version}"] = rival.metrics
     measured = intervals(chosen, job.settings.seed)
-    return Judged(kind, models[kind], chosen, measured, others, validation, verdict)
+    return Judged(kind, models[kind], chosen, measured, others, validation, verdict, same is not None)
 
 
-def record(job: Job, judged: Judged, folder: Path, run_id: str, facts: dict[str, Any], recipe: str) -> str:
+def passed(
+    job: Job, kind: str, judgements: dict[str, Judgement], rival: Judgement | None
+) -> tuple[str, Verdict]:
+    """The verdict on a candidate; where it is refused and nobody serves yet, the baseline instead."""
+    baseline = judgements[job.baseline] if kind != job.baseline else None
+    allowed = limits(job.settings.configs, job.short)
+    verdict = decide(judgements[kind], baseline, rival, allowed, job.settings.seed)
+    if verdict.passed or rival is not None:
+        return kind, verdict
+    told = f"No champion to compare with: {job.baseline} ships until something beats it."
+    return job.baseline, Verdict(True, [*verdict.reasons, told])
+
+
+def record(job: Job, judged: Judged, folder: Path, run_id: str, facts: dict[str, Any]) -> str:
     """Everything a reviewer looks for, into the run; returns the registered version."""
     import mlflow
 
@@ -189,10 +202,11 @@ def record(job: Job, judged: Judged, folder: Path, run_id: str, facts: dict[str,
     tags = {
         "lake_id": str(lake["lake_id"]),
         "data_hash": facts["data_hash"],
-        "parameters": recipe,
+        "recipe": recipe(job),
         "kind": judged.kind,
         "git_commit": tracking.git_commit(),
         "gate": "passed" if judged.verdict.passed else "refused",
+        "manifest_sha256": sha256(folder / "shipped" / MANIFEST),
     }
     mlflow.set_tags(
         {**tags, "gate_reasons": "\n".join(judged.verdict.reasons), "sources": str(lake["sources"])}
@@ -229,15 +243,15 @@ def numbers(judged: Judged) -> dict[str, float]:
     return {name: value for name, value in found.items() if math.isfinite(value)}
 
 
-def settle(job: Job, verdict: Verdict, version: str, unchanged: bool) -> str:
+def settle(job: Job, judged: Judged, version: str) -> str:
     """Promote, or leave the champion where it is: `promoted`, `unchanged` or `refused`."""
     tracker = tracking.client(job.settings)
     tracker.set_registered_model_alias(job.name, tracking.CHALLENGER, version)
-    if unchanged:
+    if judged.unchanged:
         return "unchanged"
-    if not verdict.passed:
+    if not judged.verdict.passed:
         return "refused"
-    registry.promote(job.settings, job.name, version, "; ".join(verdict.reasons) or "first champion")
+    registry.promote(job.settings, job.name, version, "; ".join(judged.verdict.reasons) or "first champion")
     return "promoted"
 
 

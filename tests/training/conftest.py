@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,14 @@ class Trained:
     """Short name -> what the run reported."""
 
 
+@dataclass(frozen=True)
+class Rivals:
+    settings: Settings
+    kept: Path
+    """A copy of the home."""
+    results: list[dict[str, Any]]
+
+
 @pytest.fixture(scope="session")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     return small.open_shop(tmp_path_factory.mktemp("shop"))
@@ -41,6 +51,35 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained(shop: Settings, empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
     settings = small.copied(shop, tmp_path_factory.mktemp("trained") / "home", empty_store)
     return Trained(settings, {short: train(open_job(settings, short)) for short in JOBS})
+
+
+@pytest.fixture(scope="session")
+def rivals(shop: Settings, empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Rivals:
+    """A churn champion, version 1, and a challenger that was refused, version 2."""
+    root = tmp_path_factory.mktemp("rivals")
+    settings = small.copied(shop, root / "home", empty_store)
+    results = [train(open_job(settings, "churn", each)) for each in ({}, small.POOR)]
+    shutil.copytree(settings.home, root / "kept")
+    return Rivals(settings, root / "kept", results)
+
+
+@pytest.fixture
+def own(rivals: Rivals) -> Settings:
+    """The home of `rivals` as it was at first: a test may change it."""
+    for part in rivals.kept.iterdir():
+        if part.name != "mlruns":
+            shutil.rmtree(rivals.settings.home / part.name, ignore_errors=True)
+            shutil.copytree(part, rivals.settings.home / part.name)
+    artifacts = rivals.settings.mlruns / "artifacts"
+    shutil.rmtree(artifacts)
+    shutil.copytree(rivals.kept / "mlruns" / "artifacts", artifacts)
+    # MLflow keeps connections to the database open: its content is replaced, not the file.
+    with (
+        closing(sqlite3.connect(rivals.kept / "mlruns" / "mlflow.db")) as before,
+        closing(sqlite3.connect(rivals.settings.mlruns / "mlflow.db")) as now,
+    ):
+        before.backup(now)
+    return rivals.settings
 
 
 @pytest.fixture

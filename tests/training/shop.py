@@ -16,6 +16,8 @@ from tests.shops import random_shop, write_lake
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 DAYS = 400
+POOR = {"trees": 1, "leaves": 2, "shrinkage": 1e9}
+"""Parameters with which churn is predicted badly."""
 OFFERS = ("coupon-a", "coupon-b", "points-a", "points-b")
 SMALLER = {
     "churn": {"trees = 200": "trees = 40", "leaves = 8": "leaves = 4"},

@@ -41,7 +41,7 @@ def test_the_same_seed_draws_the_same_customers():
     first, again, other = (draws(30, 5, seed) for seed in (1, 1, 2))
     assert all((a == b).all() for a, b in zip(first, again, strict=True))
     assert any((a != b).any() for a, b in zip(first, other, strict=True))
-    assert all(len(each) == 30 and 0 <= each.min() and each.max() < 30 for each in first)
+    assert all(len(each) == 30 and each.min() >= 0 and each.max() < 30 for each in first)
 
 
 def test_only_the_same_customers_and_metric_are_compared():

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from features.offline import historical, latest, snapshot
 from features.views import offered
@@ -123,7 +124,9 @@ def test_nothing_anywhere_is_pickled(trained):
     for each in files:
         assert not each.read_bytes().startswith((b"\x80\x04", b"\x80\x05")), f"{each.name} is a pickle"
         if each.name == "MLmodel":
-            assert "cloudpickle" not in each.read_text()
+            flavor = yaml.safe_load(each.read_text())["flavors"]["python_function"]
+            assert "python_model" not in flavor, "the model was pickled by cloudpickle"
+            assert flavor["model_code_path"] == "pyfunc.py"
         if each.suffix == ".npz":
             with np.load(each, allow_pickle=False) as stored:
                 assert all(not stored[name].dtype.hasobject for name in stored.files)
