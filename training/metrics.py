@@ -6,6 +6,7 @@ Ranking metrics take the full catalogue's ranking, never a sample of it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,10 +76,13 @@ def roc_auc(outcome: Numbers, score: Numbers) -> float:
 
 
 def pr_auc(outcome: Numbers, score: Numbers) -> float:
-    """Average precision: area under the precision-recall steps."""
-    from sklearn.metrics import average_precision_score
-
-    return float(average_precision_score(outcome, score)) if outcome.any() else float("nan")
+    """Average precision: area under the precision-recall steps, one step for each distinct score."""
+    if not outcome.any():
+        return float("nan")
+    order = np.argsort(-score, kind="stable")
+    ends = np.flatnonzero(np.diff(score[order], append=-np.inf))
+    found = np.cumsum(outcome[order])[ends]
+    return float((np.diff(found, prepend=0) * found / (ends + 1)).sum() / found[-1])
 
 
 def brier(outcome: Numbers, probability: Numbers) -> float:
@@ -121,16 +125,31 @@ def expected_maximum_profit(
     The share of contacted churners who accept is Beta(alpha, beta); for each such share the campaign reaches
     the most profitable top of the ranking. Source: Verbraken, Verbeke & Baesens 2013, equations 7 and 12.
     """
-    from scipy.stats import beta as beta_distribution
-
     n = len(outcome)
-    order = np.argsort(-score, kind="stable")
-    churners = np.concatenate([[0], np.cumsum(outcome[order])]) / n
-    others = np.concatenate([[0], np.cumsum(1 - outcome[order])]) / n
-    accepted = beta_distribution.ppf((np.arange(steps) + 0.5) / steps, alpha, beta)[:, None]
+    ordered = outcome[np.argsort(-score, kind="stable")]
+    reached = hull(ordered)
+    churners = np.concatenate([[0.0], np.cumsum(ordered)])[reached] / n
+    others = reached / n - churners
+    accepted = acceptance(alpha, beta, steps)[:, None]
     kept, fee = incentive / value, contact / value
     gains = value * (accepted * (1 - kept) - fee) * churners - value * (kept + fee) * others
     return float(gains.max(axis=1).mean())
+
+
+def hull(ordered: Numbers) -> NDArray[np.int64]:
+    """How many customers to contact so that no other number, for any costs, earns more: the corners of the
+    ROC curve's convex hull, which pools adjacent violators. ordered: outcomes, best ranked first."""
+    from scipy.optimize import isotonic_regression
+
+    return np.asarray(isotonic_regression(ordered, increasing=False).blocks, dtype=np.int64)
+
+
+@cache
+def acceptance(alpha: float, beta: float, steps: int) -> Numbers:
+    """Mid-quantiles of the share of contacted churners who accept."""
+    from scipy.stats import beta as distribution
+
+    return np.asarray(distribution.ppf((np.arange(steps) + 0.5) / steps, alpha, beta), dtype=np.float64)
 
 
 def gini(actual: Numbers, predicted: Numbers) -> float:

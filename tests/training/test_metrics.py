@@ -136,6 +136,15 @@ class TestChurn:
         assert 0 <= worst < best
         assert metrics.expected_maximum_profit(np.zeros(10), np.arange(10.0)) == 0
 
+    @given(arrays(float, 30, elements=st.integers(0, 1)), st.integers(0, 2**20))
+    def test_profit_is_that_of_the_best_top_of_the_ranking_for_each_acceptance(self, y, seed):
+        score = np.random.default_rng(seed).random(30)
+        ordered = y[np.argsort(-score)]
+        accepted = metrics.acceptance(6.0, 14.0, 200)
+        tops = [(ordered[:k].sum() / 30, (1 - ordered[:k]).sum() / 30) for k in range(31)]
+        best = [max(left * (a * 190 - 1) - stay * 11 for left, stay in tops) for a in accepted]
+        assert metrics.expected_maximum_profit(y, score) == pytest.approx(np.mean(best))
+
     @given(arrays(float, 20, elements=st.floats(0, 1)), st.integers(0, 2**20))
     def test_auc_turns_around_with_the_score(self, score, seed):
         y = np.random.default_rng(seed).permutation(floats(*[1] * 8, *[0] * 12))
