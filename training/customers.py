@@ -17,6 +17,7 @@ from features.offline import historical, snapshot
 from features.rows import Rows
 from patron.settings import Settings
 from training.bootstrap import Indices
+from training.consent import withheld
 from training.job import Job
 from training.labels import Orders
 from training.windows import split
@@ -66,7 +67,11 @@ class CustomerJob(Job):
         windows = (self.judged, self.shipped)
         cutoffs = sorted({self.test, *(c for each in windows for c in (*each.fit, each.calibrate))})
         references = self.inputs()
-        people = [snapshot(self.settings, references[:1], cutoff).ids for cutoff in cutoffs]
+        refused = withheld(self.settings)
+        people = [
+            [each for each in snapshot(self.settings, references[:1], cutoff).ids if each not in refused]
+            for cutoff in cutoffs
+        ]
         ids = [each for group in people for each in group]
         moments = [cutoff for cutoff, group in zip(cutoffs, people, strict=True) for _ in group]
         rows = historical(self.settings, ids, moments, references)

@@ -20,6 +20,7 @@ from patron.models.segments import Segments, SegmentsConfig
 from patron.settings import Settings
 from training import metrics, plots
 from training.bootstrap import Indices, Judgement
+from training.consent import withheld
 from training.job import Job
 from training.labels import DAY, Orders, churn_horizon
 
@@ -48,6 +49,8 @@ class OffersJob(Job):
         self.offers = [row for path in lake.files("offers") for row in pq.read_table(path).to_pylist()]
         shown = [row for path in lake.files("exposures") for row in pq.read_table(path).to_pylist()]
         self.cutoffs = built_cutoffs(settings)
+        refused = withheld(settings)
+        shown = [row for row in shown if row["customer_id"] not in refused]
         shown = [row for row in shown if self.cutoffs[0] <= row["shown_at"] < self.cutoffs[-1]]
         self.shown = sorted(shown, key=lambda row: (row["shown_at"], row["decision_id"]))
         self.cutoff = self.cutoffs[-1]

@@ -17,6 +17,7 @@ from patron.lake.tables import Lake
 from patron.models.base import DAY, Interactions
 from patron.models.catalogue import Catalogue
 from patron.settings import Settings
+from training.consent import withheld
 
 SOLD_WITHIN_DAYS = 365
 """Products sold within so many days before the cutoff form the catalogue that is ranked."""
@@ -34,6 +35,9 @@ class Purchases:
         try:
             staged = stage(engine, lake, settings.home / "tmp" / "staged")
             lines = staged.lines.filter(~staged.lines.is_return, staged.lines.visible)
+            refused = withheld(settings)
+            if refused:
+                lines = lines.filter(lines.customer_id.isnull() | lines.customer_id.notin(sorted(refused)))
             found = (
                 lines.order_by("at", "order_id", "product_id")
                 .select("customer_id", "order_id", "product_id", "at")
