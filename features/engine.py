@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
 from patron.settings import Settings
@@ -14,6 +15,8 @@ def connect(settings: Settings) -> Backend:
     """A fresh DuckDB that spills to `home/tmp` when `memory_limit` is reached."""
     import ibis
 
+    # Ibis calls DuckDB by a deprecated name; Feast, once imported, has every deprecation printed.
+    warnings.filterwarnings("ignore", "fetch_arrow_table", DeprecationWarning)
     spill = settings.home / "tmp" / "spill"
     spill.mkdir(parents=True, exist_ok=True)
     return ibis.duckdb.connect(

@@ -40,9 +40,9 @@ def historical(
         empty = {each.split(":")[1]: column([], offered()[each]) for each in references}
         return Rows([], empty, np.zeros(0, dtype=bool), None)
     asked = pd.DataFrame({"customer_id": list(ids), "event_timestamp": list(cutoffs), "row": range(len(ids))})
-    job = apply(settings).get_historical_features(entity_df=asked, features=list(references))
-    with warnings.catch_warnings(record=True):  # Feast's imports print deprecations, whatever the filters
-        frame = job.to_df()
+    store = apply(settings)
+    with warnings.catch_warnings(record=True):  # Feast prints the deprecations of others, whatever the filters
+        frame = store.get_historical_features(entity_df=asked, features=list(references)).to_df()
     frame = frame.sort_values("row")
     kinds = offered()
     columns = {
