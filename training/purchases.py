@@ -53,7 +53,10 @@ class Purchases:
         self.at = found["at"].to_numpy()
 
     def until(self, cutoff: datetime) -> Interactions:
-        """Everything before the cutoff, over the products that were sold in the year before it."""
+        """Everything before the cutoff, over the products that were sold in the year before it.
+
+        Customers and orders are numbered anew: how many come later must not show in the numbers.
+        """
         end = int(cutoff.timestamp())
         past = self.at < end
         sold = np.unique(self.product[past & (self.at >= end - SOLD_WITHIN_DAYS * DAY)])
@@ -61,8 +64,8 @@ class Purchases:
         position[sold] = np.arange(len(sold))
         kept = past & (position[self.product] >= 0)
         return Interactions(
-            customer=self.customer[kept],
-            order=self.order[kept],
+            customer=recoded(self.customer[kept]),
+            order=recoded(self.order[kept]),
             product=position[self.product[kept]],
             at=self.at[kept],
             product_ids=self.products[sold],
@@ -131,6 +134,12 @@ def coded(column: Any) -> tuple[NDArray[np.int64], NDArray[np.str_]]:
     codes = pc.fill_null(pc.index_in(column, value_set=names), -1)
     found = codes.combine_chunks() if isinstance(codes, pa.ChunkedArray) else codes
     return found.to_numpy().astype(np.int64), np.asarray(names.to_pylist(), dtype=np.str_)
+
+
+def recoded(codes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The same codes without gaps, in the same order; -1 stays."""
+    names, found = np.unique(codes, return_inverse=True)
+    return np.asarray(found, dtype=np.int64) - int(len(names) > 0 and names[0] < 0)
 
 
 def texts_or(column: Any, default: Any) -> NDArray[Any]:

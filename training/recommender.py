@@ -186,12 +186,13 @@ class RecommenderJob(Job):
         repeated = [np.isin(b, p[p >= 0]) for b, p in zip(basket.bought, basket.before, strict=True)]
         repeats = np.array([each.sum() for each in repeated])
         buyers = popular_counts(self.purchases, blend, self.test)
+        customers = len(np.unique(self.purchases.pairs(0, self.test.timestamp())[:, 0]))
         values = {
             "ndcg_at_10": metrics.ndcg_at(ranked.hits, relevant, 10),
             "recall_at_10": metrics.recall_at(ranked.hits, relevant, 10),
             "recall_at_20": metrics.recall_at(ranked.hits, relevant, 20),
             "hit_rate_at_10": metrics.hit_rate_at(ranked.hits, 10),
-            "novelty_at_10": metrics.novelty(ranked.shown[:, :10], buyers, len(self.purchases.customers)),
+            "novelty_at_10": metrics.novelty(ranked.shown[:, :10], buyers, customers),
             "diversity_at_10": metrics.intra_list_diversity(
                 [blend.catalogue.categories[each[each >= 0]] for each in ranked.shown[:, :10]]
             ),
