@@ -1,4 +1,4 @@
-"""The small shop with features, built once; and trained once. Tests only read both."""
+"""The small shop: with features, trained, or with a refused challenger. Each is made once."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ class Trained:
     settings: Settings
     results: dict[str, dict[str, Any]]
     """Short name -> what the run reported."""
+    again: dict[str, dict[str, Any]]
+    """The same of a second run on the same data."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,8 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def trained(shop: Settings, empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
     settings = small.copied(shop, tmp_path_factory.mktemp("trained") / "home", empty_store)
-    return Trained(settings, {short: train(open_job(settings, short)) for short in JOBS})
+    runs = [{short: train(open_job(settings, short)) for short in JOBS} for _ in range(2)]
+    return Trained(settings, *runs)
 
 
 @pytest.fixture(scope="session")

@@ -40,7 +40,7 @@ def test_every_model_is_registered_with_its_first_champion(trained):
         assert result["outcome"] == "promoted", result["gate"]
         found = tracker.get_model_version_by_alias(f"patron-{short}", "champion")
         assert (str(found.version), found.run_id) == (result["version"], result["run_id"])
-        assert tracking.alias_version(trained.settings, f"patron-{short}", "challenger") == "1"
+        assert tracking.alias_version(trained.settings, f"patron-{short}", "challenger") == "2"
         assert "## On the last, untouched window" in found.description
 
 
@@ -73,7 +73,7 @@ def test_metrics_stand_with_intervals_beside_the_others(trained, short):
 
 
 def test_the_report_is_json_without_infinities(trained):
-    for short, result in trained.results.items():
+    for short, result in trained.again.items():
         text = (trained.settings.reports / f"train-{short}.json").read_text()
         assert json.loads(text, parse_constant=pytest.fail) == json.loads(json.dumps(result))
 
@@ -126,7 +126,7 @@ def test_nothing_anywhere_is_pickled(trained):
         if each.name == "MLmodel":
             flavor = yaml.safe_load(each.read_text())["flavors"]["python_function"]
             assert "python_model" not in flavor, "the model was pickled by cloudpickle"
-            assert flavor["model_code_path"] == "pyfunc.py"
+            assert (each.parent / Path(flavor["model_code_path"]).name).is_file()
         if each.suffix == ".npz":
             with np.load(each, allow_pickle=False) as stored:
                 assert all(not stored[name].dtype.hasobject for name in stored.files)
