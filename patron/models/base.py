@@ -161,6 +161,17 @@ def open_model(folder: Path, manifest_hash: str | None = None) -> tuple[Model, M
     return model_class(manifest.model).load(folder), manifest
 
 
+def merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """`below` with the keys of `above`; tables are merged key by key."""
+    both = {
+        key: merged(below[key], value)
+        if isinstance(value, dict) and isinstance(below.get(key), dict)
+        else value
+        for key, value in above.items()
+    }
+    return {**below, **both}
+
+
 def configured(path: Path, **overrides: Any) -> tuple[type[Model], Config]:
     """The model class and config that `configs/models/<name>.toml` names.
 
@@ -172,7 +183,7 @@ def configured(path: Path, **overrides: Any) -> tuple[type[Model], Config]:
         known = ", ".join(sorted(each.stem for each in path.parent.glob("*.toml")))
         raise ConfigurationError(f"No model config {path}. There are: {known}")
     try:
-        fields = {**tomllib.loads(path.read_text(encoding="utf-8")), **overrides}
+        fields = merged(tomllib.loads(path.read_text(encoding="utf-8")), overrides)
         found = model_class(fields.pop("class"))
         return found, found.Config(**fields)
     except KeyError:
