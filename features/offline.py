@@ -41,7 +41,7 @@ def historical(
         return Rows([], empty, np.zeros(0, dtype=bool), None)
     asked = pd.DataFrame({"customer_id": list(ids), "event_timestamp": list(cutoffs), "row": range(len(ids))})
     store = apply(settings)
-    with warnings.catch_warnings(record=True):  # Feast prints the deprecations of others, whatever the filters
+    with warnings.catch_warnings(record=True):  # Feast prints deprecations of others, filters or not
         frame = store.get_historical_features(entity_df=asked, features=list(references)).to_df()
     frame = frame.sort_values("row")
     kinds = offered()
