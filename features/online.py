@@ -11,7 +11,7 @@ import numpy as np
 
 from features.rows import Rows, column
 from features.store import feature_store
-from features.views import SERVICES, named, offered
+from features.views import named, offered
 from patron.errors import FeatureError
 from patron.settings import Settings
 
@@ -63,9 +63,3 @@ class OnlineFeatures:
             known |= np.array([value is not None for value in found[name]])
             columns[name] = column(found[name], self.kinds[reference])
         return Rows(list(ids), columns, known, self.as_of)
-
-    def service_references(self, service: str) -> list[str]:
-        """The references of a feature service that can be read here."""
-        return [
-            ref for view in SERVICES[service] if view in self.loaded["rows"] for ref in named(view).references
-        ]

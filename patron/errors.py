@@ -8,7 +8,8 @@ PatronError
 |   +-- FeatureError         a feature or a cutoff is missing             exit 1
 +-- ArtifactError         a model file is missing, changed or unsuited    exit 1
 |   +-- NoChampion           nothing was promoted yet                     exit 1
-+-- GateRefused           a gate said no; the run says why                exit 3
+
+A gate that says no is no error: `patron train` ends with exit code 3, and the run says why.
 
 A message says what was wrong, what was found and what to do. It never holds a customer id or a secret.
 """
@@ -50,8 +51,3 @@ class ArtifactError(PatronError):
 
 class NoChampion(ArtifactError):
     code = "no_champion"
-
-
-class GateRefused(PatronError):
-    exit_code = 3
-    code = "gate_refused"

@@ -89,7 +89,7 @@ class Settings(BaseSettings):
 
     @property
     def tracking_uri(self) -> str:
-        return f"sqlite:///{self.mlruns}/mlflow.db"
+        return f"sqlite:///{self.mlruns.resolve()}/mlflow.db"
 
     @classmethod
     def settings_customise_sources(

@@ -16,7 +16,7 @@ from patron.settings import Settings
 from training import metrics, plots
 from training.bootstrap import Indices, Judgement
 from training.customers import CustomerJob, Followed, stacked
-from training.labels import DAY, churn_horizon
+from training.labels import horizon_of
 from training.windows import Windows
 
 if TYPE_CHECKING:
@@ -36,8 +36,7 @@ class ChurnJob(CustomerJob):
         self.fitted: dict[tuple[str, datetime], Churn] = {}
 
     def horizon(self) -> int:
-        days = (self.orders.last - self.orders.first) / DAY
-        return self.settings.churn_horizon_days or churn_horizon(self.orders.gaps(), days)
+        return horizon_of(self.settings, self.orders)
 
     def forget(self) -> None:
         self.fitted = {}

@@ -214,9 +214,8 @@ def ui(
         sys.stdout.flush()
     else:
         console.note(f"MLflow at {url}. Ctrl-C ends it.")
-    store = f"sqlite:///{settings.mlruns.resolve()}/mlflow.db"
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
-    command += ["--backend-store-uri", store, "--workers", "1"]
+    command += ["--backend-store-uri", settings.tracking_uri, "--workers", "1"]
     command += ["--artifacts-destination", str(settings.mlruns.resolve() / "artifacts")]
     environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     with subprocess.Popen(command, env=environment) as server:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,6 +60,15 @@ class Orders:
         days, names = self.at[kept] // DAY, self.names[kept]
         steps = np.diff(days)
         return steps[(names[1:] == names[:-1]) & (steps > 0)].astype(np.float64)
+
+
+def horizon_of(settings: Settings, orders: Orders) -> int:
+    """The churn horizon: as set, or from the times between orders before any test window can begin."""
+    if settings.churn_horizon_days:
+        return settings.churn_horizon_days
+    days = (orders.last - orders.first) / DAY
+    untouched = orders.last - (days / 5 + settings.cutoff_step_days) * DAY
+    return churn_horizon(orders.gaps(datetime.fromtimestamp(untouched, UTC)), days)
 
 
 def churn_horizon(gaps: NDArray[np.float64], history_days: float, quantile: float = 0.95) -> int:

@@ -22,7 +22,7 @@ from training import metrics, plots
 from training.bootstrap import Indices, Judgement
 from training.consent import withheld
 from training.job import Job
-from training.labels import DAY, Orders, churn_horizon
+from training.labels import Orders, horizon_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -55,10 +55,7 @@ class OffersJob(Job):
         self.shown = sorted(shown, key=lambda row: (row["shown_at"], row["decision_id"]))
         self.cutoff = self.cutoffs[-1]
         self.test = self._test_cutoff()
-        orders = Orders(settings)
-        self.horizon_days = settings.churn_horizon_days or churn_horizon(
-            orders.gaps(), (orders.last - orders.first) / DAY
-        )
+        self.horizon_days = horizon_of(settings, Orders(settings))
 
     def _test_cutoff(self) -> datetime:
         """The last cutoff before the newest third of what was shown."""

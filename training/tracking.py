@@ -41,7 +41,7 @@ def client(settings: Settings) -> MlflowClient:
     for logger in ("mlflow", "alembic"):
         logging.getLogger(logger).setLevel(logging.ERROR)
     (settings.mlruns / "artifacts").mkdir(parents=True, exist_ok=True)
-    uri = f"sqlite:///{settings.mlruns.resolve()}/mlflow.db"
+    uri = settings.tracking_uri
     mlflow.set_tracking_uri(uri)
     mlflow.set_registry_uri(uri)
     return mlflow.MlflowClient(uri, uri)

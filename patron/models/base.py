@@ -67,12 +67,11 @@ class CustomerHistory:
     times_bought: NDArray[np.int64]
     days_since: NDArray[np.float64]
     interval_days: NDArray[np.float64]
-    region: str | None = None
 
     @classmethod
-    def empty(cls, region: str | None = None) -> CustomerHistory:
+    def empty(cls) -> CustomerHistory:
         nothing = np.zeros(0)
-        return cls(np.zeros(0, dtype="U1"), nothing.astype(np.int64), nothing, nothing, region)
+        return cls(np.zeros(0, dtype="U1"), nothing.astype(np.int64), nothing, nothing)
 
     def __len__(self) -> int:
         return len(self.product_ids)
@@ -90,13 +89,11 @@ HISTORY = {
 def history(rows: FeatureRows, position: int) -> CustomerHistory:
     """The history of the customer at `position` of rows that hold the HISTORY features."""
     intervals = np.asarray(rows["own_interval_days"][position], dtype=np.float64)
-    region = rows["region"][position] if "region" in rows else None
     return CustomerHistory(
         product_ids=np.asarray(rows["own_product_ids"][position], dtype=np.str_),
         times_bought=np.asarray(rows["own_times_bought"][position], dtype=np.int64),
         days_since=np.asarray(rows["own_days_since"][position], dtype=np.float64),
         interval_days=np.where(intervals < 0, np.nan, intervals),
-        region=region,
     )
 
 

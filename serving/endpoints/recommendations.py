@@ -16,7 +16,7 @@ from serving.operations import Answer, Body, Endpoint, allowed
 from serving.shapes import Id, Item, ModelLabel, ProductFilter, ProductIds, items
 
 MODEL = "patron-recommender"
-REFERENCES = [*HISTORY, "customer_profile:region", "customer_profile:consent_recommend"]
+REFERENCES = [*HISTORY, "customer_profile:consent_recommend"]
 BASKETS = {"cart", "checkout", "basket"}
 
 Fallback = Literal["session", "similar", "popular"]
