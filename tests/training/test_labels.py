@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from patron.settings import load_settings
 from tests.shops import line, write_lake
 from tests.training.shop import settings_of
-from training.labels import Orders, churn_horizon
+from training.labels import DAY, Orders, churn_horizon, horizon_of
 
 CUTOFF = datetime(2024, 3, 1, tzinfo=UTC)
 LINES = [
@@ -75,3 +76,19 @@ def test_horizon_is_at_most_a_fifth_of_the_history_and_at_least_a_week():
 
 def test_horizon_without_a_second_order():
     assert churn_horizon(np.zeros(0), 1000) == 28
+
+
+def test_the_horizon_knows_nothing_of_the_test_window(tmp_path: Path) -> None:
+    """Orders ten days apart, and late ones ten or thirty apart: only the last fifth differs."""
+    settings = load_settings(home=tmp_path, cutoff_step_days=14)
+    horizons = []
+    for late in (range(300, 365, 10), range(300, 365, 30)):
+        orders = Orders.__new__(Orders)
+        orders.at = np.array([*range(0, 270, 10), *late, 365], dtype=np.int64) * DAY
+        orders.names = np.full(len(orders.at), "ann")
+        orders.is_order = np.ones(len(orders.at), dtype=bool)
+        orders.first, orders.last = 0.0, 365.0 * DAY
+        horizons.append(horizon_of(settings, orders))
+    assert horizons == [14, 14]
+    assert churn_horizon(orders.gaps(), 365) == 35  # had the late ones been seen
+    assert horizon_of(load_settings(home=tmp_path, churn_horizon_days=28), orders) == 28
