@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from patron.models.base import DAY, Config, CustomerHistory, Interactions, Recommender
+from patron.models.catalogue import Catalogue
 from patron.models.products import ProductIndex, decay, read_arrays, read_config, write_arrays
 
 
@@ -56,7 +57,14 @@ class ALS(Recommender):
         factors = self.item_factors.astype(np.float64)
         return factors.T @ factors + self.config.regularization * np.eye(factors.shape[1])
 
-    def fit(self, interactions: Interactions, *, seed: int = 0, threads: int = 1) -> None:
+    def fit(
+        self,
+        interactions: Interactions,
+        catalogue: Catalogue | None = None,
+        *,
+        seed: int = 0,
+        threads: int = 1,
+    ) -> None:
         """Factorise orders by customer and product. Same seed, same factors; guests' lines are left out."""
         self.product_ids = interactions.product_ids
         for cached in ("index", "_gram"):

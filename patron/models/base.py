@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from patron.artifacts import Manifest, verified
 from patron.errors import ArtifactError, ConfigurationError
+
+if TYPE_CHECKING:
+    from patron.models.catalogue import Catalogue
 
 FeatureRows = Mapping[str, NDArray[Any]]
 """Feature name (without its view) -> one value a customer; missing numbers are NaN. All of one length."""
@@ -60,13 +63,16 @@ class CustomerHistory:
     """What one customer bought: distinct products, the most recently bought last.
 
     Arrays have one entry a product. `times_bought` counts orders, `days_since` is the age of the last of
-    them, `interval_days` the mean time between them (NaN where bought once).
+    them, `interval_days` the mean time between them (NaN where bought once). `region` and `tier` are the
+    customer's own, "" where unknown.
     """
 
     product_ids: NDArray[np.str_]
     times_bought: NDArray[np.int64]
     days_since: NDArray[np.float64]
     interval_days: NDArray[np.float64]
+    region: str = ""
+    tier: str = ""
 
     @classmethod
     def empty(cls) -> CustomerHistory:
@@ -102,7 +108,8 @@ class Interactions:
     """The purchases that a recommender is fitted on: one entry an order line, oldest first.
 
     `customer`, `order` and `product` are codes 0..n-1; `product_ids[code]` names a product. `at` is epoch
-    seconds, all before `as_of`. Lines of guests carry customer -1.
+    seconds, all before `as_of`. Lines of guests carry customer -1. `price` is what a unit cost, in the shop's
+    currency; `regions` and `tiers` are of each customer code, "" where unknown. They may be missing.
     """
 
     customer: NDArray[np.int64]
@@ -111,12 +118,26 @@ class Interactions:
     at: NDArray[np.int64]
     product_ids: NDArray[np.str_]
     as_of: int
+    price: NDArray[np.float64] | None = None
+    regions: NDArray[np.str_] | None = None
+    tiers: NDArray[np.str_] | None = None
 
 
 class Recommender(Model):
     """A candidate source: a score for every product of the catalogue that it was fitted on."""
 
     product_ids: NDArray[np.str_]
+
+    @abstractmethod
+    def fit(
+        self,
+        interactions: Interactions,
+        catalogue: Catalogue | None = None,
+        *,
+        seed: int = 0,
+        threads: int = 1,
+    ) -> None:
+        """Learn from purchases, and from the facts of products in the order of `interactions.product_ids`."""
 
     @abstractmethod
     def scores(self, history: CustomerHistory) -> NDArray[np.float32]:

@@ -108,7 +108,7 @@ class Blend(Recommender):
         known = catalogue or Catalogue.of(interactions.product_ids)
         self.catalogue = known.aligned(interactions.product_ids)
         for source in self.sources.values():
-            source.fit(interactions, seed=seed, threads=threads)
+            source.fit(interactions, self.catalogue, seed=seed, threads=threads)
         self._share_index()
 
     def _share_index(self) -> None:

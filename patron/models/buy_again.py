@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from patron.models.base import DAY, Config, CustomerHistory, Interactions, Recommender
+from patron.models.catalogue import Catalogue
 from patron.models.products import ProductIndex, read_arrays, read_config, write_arrays
 
 
@@ -40,7 +41,14 @@ class BuyAgain(Recommender):
     def index(self) -> ProductIndex:
         return ProductIndex(self.product_ids)
 
-    def fit(self, interactions: Interactions, *, seed: int = 0, threads: int = 1) -> None:
+    def fit(
+        self,
+        interactions: Interactions,
+        catalogue: Catalogue | None = None,
+        *,
+        seed: int = 0,
+        threads: int = 1,
+    ) -> None:
         """Learn each product's usual interval in days. `seed` and `threads` are not needed."""
         self.product_ids = interactions.product_ids
         self.__dict__.pop("index", None)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from patron.models.base import DAY, Config, CustomerHistory, Interactions, Recommender
+from patron.models.catalogue import Catalogue
 from patron.models.products import ProductIndex, decay, read_arrays, read_config, write_arrays
 
 BLOCK_CELLS = 20_000_000
@@ -53,7 +54,14 @@ class ItemItem(Recommender):
     def index(self) -> ProductIndex:
         return ProductIndex(self.product_ids)
 
-    def fit(self, interactions: Interactions, *, seed: int = 0, threads: int = 1) -> None:
+    def fit(
+        self,
+        interactions: Interactions,
+        catalogue: Catalogue | None = None,
+        *,
+        seed: int = 0,
+        threads: int = 1,
+    ) -> None:
         """Compute the neighbours block by block. `seed` and `threads` are not needed."""
         self.product_ids = interactions.product_ids
         self.__dict__.pop("index", None)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from patron.models.base import DAY, Config, CustomerHistory, Interactions, Recommender
+from patron.models.catalogue import Catalogue
 from patron.models.products import read_arrays, read_config, top, write_arrays
 
 
@@ -29,7 +30,14 @@ class Popularity(Recommender):
         self.buyers: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
         self.buyers_ever: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
 
-    def fit(self, interactions: Interactions, *, seed: int = 0, threads: int = 1) -> None:
+    def fit(
+        self,
+        interactions: Interactions,
+        catalogue: Catalogue | None = None,
+        *,
+        seed: int = 0,
+        threads: int = 1,
+    ) -> None:
         """Count buyers; a guest's order counts as a buyer of its own. `seed` and `threads` are not needed."""
         self.product_ids = interactions.product_ids
         recent = interactions.at >= interactions.as_of - self.config.window_days * DAY
