@@ -41,8 +41,8 @@ class Popularity(Recommender):
         """Count buyers; a guest's order counts as a buyer of its own. `seed` and `threads` are not needed."""
         self.product_ids = interactions.product_ids
         recent = interactions.at >= interactions.as_of - self.config.window_days * DAY
-        self.buyers = _distinct_buyers(interactions, recent)
-        self.buyers_ever = _distinct_buyers(interactions, np.ones_like(recent))
+        self.buyers = distinct_buyers(interactions, recent)
+        self.buyers_ever = distinct_buyers(interactions, np.ones_like(recent))
         self.__dict__.pop("_scores", None)
 
     def scores(self, history: CustomerHistory) -> NDArray[np.float32]:
@@ -78,7 +78,8 @@ class Popularity(Recommender):
         return model
 
 
-def _distinct_buyers(interactions: Interactions, chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
+def distinct_buyers(interactions: Interactions, chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """How many customers bought each product in the `chosen` lines; each order of a guest is a customer."""
     customer, order = interactions.customer[chosen], interactions.order[chosen]
     # Guests have no number: their orders take numbers below zero, which no customer has.
     buyer = np.where(customer >= 0, customer, -1 - order)

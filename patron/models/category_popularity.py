@@ -1,0 +1,100 @@
+"""What sells lately in the categories that a customer buys from."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from patron.models.base import DAY, Config, CustomerHistory, Interactions, Recommender
+from patron.models.catalogue import Catalogue
+from patron.models.popularity import distinct_buyers
+from patron.models.products import ProductIndex, decay, read_arrays, read_config, write_arrays
+
+
+class CategoryPopularityConfig(Config):
+    window_days: int = 28
+    """Purchases of this many days before the cutoff count."""
+    half_life_days: float = 60.0
+    """A product last bought this long ago counts half in the customer's shares; 0: all count alike."""
+
+
+class CategoryPopularity(Recommender):
+    """Share of the category in the history, times the product's share of the category's buyers.
+
+    Reads as a chance: the customer picks a category as before, then a product of it as everybody does.
+    Products without a category, and customers without a history, get 0.
+    """
+
+    Config = CategoryPopularityConfig
+
+    def __init__(self, config: CategoryPopularityConfig | None = None) -> None:
+        self.config = config or CategoryPopularityConfig()
+        self.product_ids: NDArray[np.str_] = np.zeros(0, dtype="U1")
+        self.categories: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
+        self.shares: NDArray[np.float32] = np.zeros(0, dtype=np.float32)
+
+    @cached_property
+    def index(self) -> ProductIndex:
+        return ProductIndex(self.product_ids)
+
+    def fit(
+        self,
+        interactions: Interactions,
+        catalogue: Catalogue | None = None,
+        *,
+        seed: int = 0,
+        threads: int = 1,
+    ) -> None:
+        """Count buyers within categories. `seed` and `threads` are not needed."""
+        self.product_ids = interactions.product_ids
+        self.__dict__.pop("index", None)
+        self.categories = category_codes(catalogue or Catalogue.of(self.product_ids))
+        recent = interactions.at >= interactions.as_of - self.config.window_days * DAY
+        buyers = distinct_buyers(interactions, recent).astype(np.float64)
+        totals = self._by_category(self.categories, buyers)
+        mine = totals[self.categories]
+        self.shares = np.divide(buyers, mine, out=np.zeros(len(buyers)), where=mine > 0).astype(np.float32)
+
+    def _by_category(self, codes: NDArray[np.int64], values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Sum of `values` for each category; the last entry, of products without one (code -1), is 0."""
+        size = int(self.categories.max(initial=-1)) + 1
+        known = codes >= 0
+        return np.bincount(codes[known], values[known], minlength=size + 1).astype(np.float64)
+
+    def scores(self, history: CustomerHistory) -> NDArray[np.float32]:
+        """Sums to 1 at most."""
+        positions = self.index.positions(history.product_ids)
+        known = positions >= 0
+        counts = 1 + np.log(np.maximum(history.times_bought[known], 1))
+        weights = counts * decay(history.days_since[known], self.config.half_life_days)
+        mine = self._by_category(self.categories[positions[known]], weights)
+        return (mine / (mine.sum() or 1.0)).astype(np.float32)[self.categories] * self.shares
+
+    def save(self, folder: Path) -> None:
+        write_arrays(
+            folder,
+            self.config,
+            product_ids=self.product_ids,
+            categories=self.categories,
+            shares=self.shares,
+        )
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        model = cls(read_config(folder, CategoryPopularityConfig))
+        stored = read_arrays(folder)
+        model.product_ids, model.categories = stored["product_ids"], stored["categories"]
+        model.shares = stored["shares"]
+        return model
+
+
+def category_codes(catalogue: Catalogue) -> NDArray[np.int64]:
+    """Number of each product's category, -1 for none; shape (n_products,)."""
+    codes = np.full(len(catalogue), -1, dtype=np.int64)
+    known = catalogue.categories != ""
+    codes[known] = np.unique(catalogue.categories[known], return_inverse=True)[1]
+    return codes
