@@ -1,0 +1,1 @@
+"""What `recommend.py` is made of: data, splits, one process a model, metrics, and the table."""
