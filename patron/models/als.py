@@ -1,14 +1,17 @@
 """Matrix factorisation of implicit feedback by alternating least squares.
 
-Source: Hu, Koren & Volinsky 2008, equations 4 and 5. Fitted by `implicit`; only the products' factors are
+Sources: Hu, Koren & Volinsky 2008, equations 4 and 5; Rendle, Krichene, Zhang & Koren 2021, for a penalty
+that grows with the purchases of a customer or product. Solved by `implicit`; only the products' factors are
 kept, and a customer is solved for from the history at hand, so an artifact knows no customers.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +26,9 @@ class ALSConfig(Config):
     factors: int = 64
     """Length of a product's vector."""
     regularization: float = 0.05
-    """Ridge penalty on the vectors."""
+    """Ridge penalty on the vector of a customer, or product, of the usual number of purchases."""
+    regularization_exponent: float = 0.0
+    """Power of that number which the penalty grows with: 0 the same for all, 1 in proportion."""
     alpha: float = 1.0
     """Weight of a purchase against the absence of one."""
     iterations: int = 15
@@ -36,6 +41,8 @@ class ALSConfig(Config):
 
 BM25_K1 = 1.2
 BM25_B = 0.75
+PENALTY_LEVELS = 8
+"""Rows whose penalties are about the same are solved with their mean: each level costs a pass of its own."""
 
 
 class ALS(Recommender):
@@ -47,6 +54,7 @@ class ALS(Recommender):
         self.item_factors: NDArray[np.float32] = np.zeros((0, self.config.factors), dtype=np.float32)
         self.item_weights: NDArray[np.float32] = np.zeros(0, dtype=np.float32)
         self.mean_length = 1.0
+        self.mean_products = 1.0
 
     @cached_property
     def index(self) -> ProductIndex:
@@ -55,7 +63,7 @@ class ALS(Recommender):
     @cached_property
     def _gram(self) -> NDArray[np.float64]:
         factors = self.item_factors.astype(np.float64)
-        return factors.T @ factors + self.config.regularization * np.eye(factors.shape[1])
+        return factors.T @ factors
 
     def fit(
         self,
@@ -81,18 +89,39 @@ class ALS(Recommender):
         from implicit.cpu.als import AlternatingLeastSquares
         from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+        solve = AlternatingLeastSquares(factors=self.config.factors, num_threads=threads).solver
+        customers, products, order = self._sides(confidences, seed)
         # implicit threads over rows itself; a BLAS that threads as well makes it many times slower.
         with threadpool_limits(1, user_api="blas"):
-            solver = AlternatingLeastSquares(
-                factors=self.config.factors,
-                regularization=self.config.regularization,
-                alpha=1.0,  # already in the confidences
-                iterations=self.config.iterations,
-                random_state=seed,
-                num_threads=threads,
-            )
-            solver.fit(confidences, show_progress=False)
-        return np.asarray(solver.item_factors, dtype=np.float32)
+            for _ in range(self.config.iterations):
+                customers.solve(solve, products.factors, threads)
+                products.solve(solve, customers.factors, threads)
+        factors = np.empty_like(products.factors)
+        factors[order] = products.factors
+        return factors
+
+    def _sides(self, confidences: sparse.csr_matrix, seed: int) -> tuple[_Side, _Side, NDArray[np.int64]]:
+        """Customers and products, each by rising penalty; and the positions of the products in that order."""
+        of_customers = self._penalties(np.diff(confidences.indptr))
+        of_products = self._penalties(np.bincount(confidences.indices, minlength=confidences.shape[1]))
+        rows, columns = (np.argsort(each, kind="stable") for each in (of_customers, of_products))
+        ordered = confidences[rows][:, columns].tocsr()
+        draw = np.random.default_rng(seed)
+        first, second = (
+            draw.random((size, self.config.factors), dtype=np.float32) * np.float32(0.01)
+            for size in confidences.shape
+        )
+        customers = _Side.of(ordered, of_customers[rows], first[rows])
+        return customers, _Side.of(ordered.T.tocsr(), of_products[columns], second[columns]), columns
+
+    def _penalties(self, purchases: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Penalty of each row, given how many entries it has; empty rows count as having one."""
+        mean = purchases.sum() / max(np.count_nonzero(purchases), 1)
+        return self._penalty(np.maximum(purchases, 1), mean)
+
+    def _penalty(self, purchases: NDArray[np.int64], mean: float) -> NDArray[np.float64]:
+        relative: NDArray[np.float64] = purchases / mean
+        return self.config.regularization * relative**self.config.regularization_exponent
 
     def _learn_weights(self, counts: sparse.csr_matrix) -> None:
         """Inverse document frequency and mean length, which BM25 needs and fold-in has to repeat."""
@@ -102,6 +131,7 @@ class ALS(Recommender):
         rarity = np.log1p(customers / (buyers + 1.0)) if bm25 else np.ones(len(buyers))
         self.item_weights = rarity.astype(np.float32)
         self.mean_length = float(counts.sum() / max(customers, 1)) or 1.0
+        self.mean_products = counts.nnz / max(np.count_nonzero(np.diff(counts.indptr)), 1) or 1.0
 
     def _confidences(self, counts: sparse.csr_matrix, days: NDArray[np.float64]) -> sparse.csr_matrix:
         lengths = np.repeat(np.asarray(counts.sum(axis=1)).ravel(), np.diff(counts.indptr))
@@ -134,7 +164,8 @@ class ALS(Recommender):
         lengths = np.full(len(times), times.sum())
         confidence = self._confidence(times, history.days_since[known], positions, lengths)
         bought = self.item_factors[positions].astype(np.float64)
-        left = self._gram + (bought.T * (confidence - 1)) @ bought
+        penalty = self._penalty(np.asarray(len(times)), self.mean_products)
+        left = self._gram + (bought.T * (confidence - 1)) @ bought + penalty * np.eye(bought.shape[1])
         return np.linalg.solve(left, bought.T @ confidence).astype(np.float32)
 
     def scores(self, history: CustomerHistory) -> NDArray[np.float32]:
@@ -149,6 +180,7 @@ class ALS(Recommender):
             item_factors=self.item_factors,
             item_weights=self.item_weights,
             mean_length=np.asarray(self.mean_length),
+            mean_products=np.asarray(self.mean_products),
         )
 
     @classmethod
@@ -157,7 +189,42 @@ class ALS(Recommender):
         stored = read_arrays(folder)
         model.product_ids, model.item_factors = stored["product_ids"], stored["item_factors"]
         model.item_weights, model.mean_length = stored["item_weights"], float(stored["mean_length"])
+        model.mean_products = float(stored["mean_products"])
         return model
+
+
+@dataclass(frozen=True)
+class _Side:
+    """The customers, or the products, by rising penalty: their factors, and blocks to be solved in turn."""
+
+    factors: NDArray[np.float32]
+    blocks: list[tuple[slice, sparse.csr_matrix, float]]
+    """Rows, their confidences (columns are the other side's rows), and the penalty of all of them."""
+
+    @classmethod
+    def of(
+        cls, confidences: sparse.csr_matrix, penalties: NDArray[np.float64], factors: NDArray[np.float32]
+    ) -> _Side:
+        starts = _level_starts(penalties)
+        blocks = [
+            (slice(start, end), confidences[start:end], float(penalties[start:end].mean()))
+            for start, end in zip(starts, [*starts[1:], len(penalties)], strict=True)
+        ]
+        return cls(factors, blocks)
+
+    def solve(self, solver: Callable[..., Any], other: NDArray[np.float32], threads: int) -> None:
+        """Change the factors to what fits the other side best, up to a few conjugate gradient steps."""
+        for rows, confidences, penalty in self.blocks:
+            solver(confidences, self.factors[rows], other, penalty, num_threads=threads)
+
+
+def _level_starts(penalties: NDArray[np.float64]) -> list[int]:
+    """Where each level begins, of rising penalties cut into PENALTY_LEVELS of equal ratio."""
+    if penalties[0] == penalties[-1]:
+        return [0]
+    ratios = np.log(penalties / penalties[0])
+    levels = np.floor(ratios / ratios[-1] * PENALTY_LEVELS).clip(max=PENALTY_LEVELS - 1)
+    return [int(each) for each in np.flatnonzero(np.diff(levels, prepend=-1))]
 
 
 def _order_counts(interactions: Interactions) -> tuple[sparse.csr_matrix, NDArray[np.float64]]:

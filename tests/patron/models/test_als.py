@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from patron.models import als
 from patron.models.als import ALS, ALSConfig
 from patron.models.base import CustomerHistory
 from tests.purchases import checkerboard, history, once, others_of, purchases
@@ -19,6 +20,11 @@ class TestALS(RecommenderContract):
 class TestALSWithBM25(RecommenderContract):
     def unfitted(self):
         return ALS(ALSConfig(confidence="bm25", **SMALL))
+
+
+class TestALSWithAPenaltyForAll(RecommenderContract):
+    def unfitted(self):
+        return ALS(ALSConfig(regularization_exponent=0, **SMALL))
 
 
 class TestALSWithoutCounts(RecommenderContract):
@@ -53,6 +59,64 @@ def test_a_customer_is_folded_in_as_implicit_does_it(model):
         peer.item_factors = model.item_factors
         expected = peer.recalculate_user(0, sparse.csr_matrix(row))
     np.testing.assert_allclose(model.customer_factors(bought), expected, rtol=1e-3, atol=1e-4)
+
+
+# Customer a buys everything, e one thing; p0 is bought by all, p4 by one.
+STAIRS = [(who, f"p{j}", 50 + j) for i, who in enumerate("abcde") for j in range(5 - i)]
+
+
+def stairs(iterations=10, **config):
+    found = ALS(ALSConfig(factors=2, iterations=iterations, half_life_days=0, **config))
+    found.fit(purchases(STAIRS), seed=3)
+    return found
+
+
+def test_without_an_exponent_the_factors_are_those_of_implicit():
+    from implicit.cpu.als import AlternatingLeastSquares
+    from scipy import sparse
+    from threadpoolctl import threadpool_limits
+
+    bought = np.asarray([[j < 5 - i for j in range(5)] for i in range(5)], dtype=np.float32)
+    with threadpool_limits(1, user_api="blas"):
+        peer = AlternatingLeastSquares(
+            factors=2, regularization=0.3, iterations=10, random_state=3, num_threads=1
+        )
+        peer.fit(sparse.csr_matrix(2 * bought), show_progress=False)
+    found = stairs(regularization=0.3, regularization_exponent=0, alpha=2.0)
+    np.testing.assert_allclose(found.item_factors, peer.item_factors, atol=1e-5)
+
+
+@pytest.mark.parametrize("exponent", [0.5, 1.0])
+def test_the_penalty_grows_with_the_purchases_of_customers_and_products(exponent):
+    """At rest each vector is the ridge solution given the other side, its penalty scaled by its entries."""
+    found = stairs(iterations=300, regularization=0.3, regularization_exponent=exponent, alpha=2.0)
+    bought = np.asarray([[j < 5 - i for j in range(5)] for i in range(5)])
+    customers = np.stack([found.customer_factors(once(*found.product_ids[row])) for row in bought])
+    penalties = 0.3 * (bought.sum(axis=1) / bought.sum(axis=1).mean()) ** exponent
+    np.testing.assert_allclose(customers, ridge(bought, found.item_factors, penalties), atol=1e-4)
+    np.testing.assert_allclose(found.item_factors, ridge(bought.T, customers, penalties), atol=1e-3)
+
+
+def ridge(bought, other, penalties, alpha=2.0):
+    """Each row's vector, with weight alpha where bought and 1 elsewhere."""
+    weights = np.where(bought, alpha, 1.0)
+    return np.stack([
+        np.linalg.solve(other.T * weight @ other + penalty * np.eye(other.shape[1]), other.T @ (alpha * row))
+        for row, weight, penalty in zip(bought, weights, penalties, strict=True)
+    ])  # fmt: skip
+
+
+def test_a_penalty_of_nothing_is_no_penalty():
+    assert np.isfinite(stairs(regularization=0.0, alpha=2.0).scores(once("p1"))).all()
+
+
+def test_penalties_are_cut_into_a_few_levels_of_equal_ratio():
+    penalties = np.geomspace(1.0, 2.0**als.PENALTY_LEVELS, 10 * als.PENALTY_LEVELS)
+    starts = als._level_starts(penalties)
+    assert len(starts) == als.PENALTY_LEVELS
+    for start, end in zip(starts, [*starts[1:], len(penalties)], strict=True):
+        assert penalties[end - 1] / penalties[start] < 2.01
+    assert als._level_starts(np.full(5, 0.3)) == [0]
 
 
 def test_no_history_has_no_taste(model):
