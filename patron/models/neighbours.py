@@ -49,10 +49,10 @@ class NeighbourModel(Recommender):
         return ProductIndex(self.product_ids)
 
     def _keep(self, product_ids: NDArray[np.str_], owners: NDArray[np.int64], rows: Iterable[Row]) -> None:
-        """Take over one row an owner; owners are positions in `product_ids`, rising."""
+        """Take over one row of each product at `owners` (rising); a row counts in positions of owners."""
         self.product_ids = product_ids
         self.__dict__.pop("index", None)
-        kept = list(rows)
+        kept = [(owners[found].astype(np.int32), values) for found, values in rows]
         sizes = np.zeros(len(product_ids), dtype=np.int64)
         sizes[owners] = [len(found) for found, _ in kept]
         self.starts = np.concatenate([[0], np.cumsum(sizes)])

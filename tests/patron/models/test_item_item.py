@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from patron.models import item_item
+from patron.models import neighbours
 from patron.models.item_item import ItemItem, ItemItemConfig
 from tests.purchases import checkerboard, history, once, others_of, purchases
 from tests.recommender_contract import RecommenderContract
@@ -73,7 +73,7 @@ def test_only_the_nearest_are_kept():
 
 def test_blocks_of_any_size_give_the_same(monkeypatch):
     whole = fitted(checkerboard())
-    monkeypatch.setattr(item_item, "BLOCK_CELLS", 1)
+    monkeypatch.setattr(neighbours, "BLOCK_CELLS", 1)
     pieces = fitted(checkerboard())
     assert pieces.neighbours.tolist() == whole.neighbours.tolist()
     assert pieces.similarities.tolist() == whole.similarities.tolist()
@@ -95,6 +95,16 @@ def test_recent_and_frequent_purchases_speak_louder():
     assert lately[model.index.position("w")] > lately[model.index.position("y")]
     often = model.scores(history(("x", 9, 5, 3), ("v", 1, 5, None)))
     assert often[model.index.position("y")] > often[model.index.position("w")]
+
+
+def test_a_history_can_fade_order_by_order_whatever_the_days():
+    model = fitted(
+        purchases([("a", "x", 1), ("a", "y", 1), ("b", "v", 1), ("b", "w", 1), ("c", "s", 1), ("c", "t", 1)]),
+        history_decay=0.5,
+        half_life_days=0.0,
+    )
+    fading = model.scores(history(("x", 1, 90, None), ("s", 1, 9, None), ("v", 1, 9, None)))
+    assert fading[model.index.positions(["y", "t", "w"])].tolist() == [0.5, 1, 1]
 
 
 def test_the_strongest_product_of_the_history_is_named():
