@@ -6,13 +6,16 @@ normalisation as for item-to-item similarities.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from patron.models.base import Interactions
+from patron.models.base import DAY, Interactions
 from patron.models.catalogue import Catalogue
 from patron.models.neighbours import HistoryWeights, NeighbourModel, Row, nearest, products_of
+from patron.models.products import decay
 
 
 class SequentialRulesConfig(HistoryWeights):
@@ -30,6 +33,10 @@ class SequentialRulesConfig(HistoryWeights):
     """Strongest rules kept for each product."""
     min_customers: int = 1
     """Products with fewer buyers than this take no part."""
+    size_exponent: float = 0.5
+    """An order's products count less by this power of its number of products; 0: all count alike."""
+    fit_half_life_days: float = 0.0
+    """A rule between orders this old counts half; 0: all count alike."""
     history_decay: float = 0.6
 
 
@@ -51,24 +58,27 @@ class SequentialRules(NeighbourModel):
 
         `seed` and `threads` are not needed.
         """
-        orders, sequence = _orders(interactions)
-        buyers = _buyers(orders, sequence)
+        orders = Orders.of(interactions)
+        buyers = orders.buyers()
         eligible = np.flatnonzero(buyers >= max(self.config.min_customers, 1))
-        orders = orders[:, eligible]
-        pairs = products_of((orders.T @ self._links(sequence)).tocsr(), orders)
+        bought = self._weighted(orders, interactions.as_of)[:, eligible]
+        pairs = products_of((bought.T @ self._links(orders.customer)).tocsr(), bought)
         rows = (self._rules(product, row, buyers[eligible]) for product, row in pairs)
-        self._keep(
-            interactions.product_ids,
-            eligible,
-            [(eligible[found].astype(np.int32), values) for found, values in rows],
-        )
+        self._keep(interactions.product_ids, eligible, rows)
 
-    def _links(self, sequence: NDArray[np.int64]) -> sparse.csr_matrix:
+    def _weighted(self, orders: Orders, as_of: int) -> sparse.csr_matrix:
+        """Order x product: the weight that two orders multiply to that of a rule between them."""
+        sizes = np.diff(orders.bought.indptr)
+        age = (as_of - orders.at) / DAY
+        weight = sizes**-self.config.size_exponent * np.sqrt(decay(age, self.config.fit_half_life_days))
+        return (sparse.diags(weight.astype(np.float32)) @ orders.bought).tocsr()
+
+    def _links(self, customer: NDArray[np.int64]) -> sparse.csr_matrix:
         """Order x order: weight of a rule from a product of the one to a product of the other."""
-        size = len(sequence)
+        size = len(customer)
         forward = sparse.csr_matrix((size, size), dtype=np.float32)
         for distance in range(1, min(self.config.window, size - 1) + 1):
-            earlier = np.flatnonzero(sequence[distance:] == sequence[:-distance])
+            earlier = np.flatnonzero(customer[distance:] == customer[:-distance])
             weight = np.full(len(earlier), 1 / distance, dtype=np.float32)
             forward += sparse.csr_matrix((weight, (earlier, earlier + distance)), shape=(size, size))
         own = self.config.together * sparse.identity(size, dtype=np.float32, format="csr")
@@ -82,29 +92,34 @@ class SequentialRules(NeighbourModel):
         return nearest(others, strength, self.config.neighbours)
 
 
-def _orders(interactions: Interactions) -> tuple[sparse.csr_matrix, NDArray[np.int64]]:
-    """Order x product, 1 where bought, by customer and time; and each order's customer.
+@dataclass(frozen=True)
+class Orders:
+    """What each customer bought at each time, by customer and time. A guest's order has its own customer."""
 
-    What one customer bought at one time is one order.
-    """
-    guests = int(interactions.customer.max(initial=-1)) + 1
-    customer = np.where(interactions.customer >= 0, interactions.customer, guests + interactions.order)
-    lines = np.lexsort((interactions.product, interactions.at, customer))
-    customer, at, product = customer[lines], interactions.at[lines], interactions.product[lines]
-    new = np.ones(len(lines), dtype=bool)
-    new[1:] = (customer[1:] != customer[:-1]) | (at[1:] != at[:-1])
-    order = np.cumsum(new) - 1
-    first = new.copy()
-    first[1:] |= product[1:] != product[:-1]
-    shape = (int(new.sum()), len(interactions.product_ids))
-    ones = np.ones(int(first.sum()), dtype=np.float32)
-    return sparse.csr_matrix((ones, (order[first], product[first])), shape=shape), customer[new]
+    bought: sparse.csr_matrix
+    """Order x product, 1 where bought."""
+    customer: NDArray[np.int64]
+    at: NDArray[np.int64]
+    """Epoch seconds. What one customer bought at one time is one order."""
 
+    @classmethod
+    def of(cls, interactions: Interactions) -> Orders:
+        guests = int(interactions.customer.max(initial=-1)) + 1
+        customer = np.where(interactions.customer >= 0, interactions.customer, guests + interactions.order)
+        lines = np.lexsort((interactions.product, interactions.at, customer))
+        customer, at, product = customer[lines], interactions.at[lines], interactions.product[lines]
+        new = np.ones(len(lines), dtype=bool)
+        new[1:] = (customer[1:] != customer[:-1]) | (at[1:] != at[:-1])
+        first = new.copy()
+        first[1:] |= product[1:] != product[:-1]
+        ones = np.ones(int(first.sum()), dtype=np.float32)
+        cells = ((np.cumsum(new) - 1)[first], product[first])
+        shape = (int(new.sum()), len(interactions.product_ids))
+        return cls(sparse.csr_matrix((ones, cells), shape=shape), customer[new], at[new])
 
-def _buyers(orders: sparse.csr_matrix, sequence: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Distinct customers of each product."""
-    customer = np.unique(sequence, return_inverse=True)[1]
-    line = np.repeat(customer, np.diff(orders.indptr))
-    size = orders.shape[1]
-    bought = np.unique(line * max(size, 1) + orders.indices)
-    return np.bincount(bought % max(size, 1), minlength=size)
+    def buyers(self) -> NDArray[np.int64]:
+        """Distinct customers of each product."""
+        customer = np.unique(self.customer, return_inverse=True)[1]
+        line, size = np.repeat(customer, np.diff(self.bought.indptr)), max(self.bought.shape[1], 1)
+        pairs = np.unique(line * size + self.bought.indices)
+        return np.bincount(pairs % size, minlength=self.bought.shape[1])
