@@ -25,13 +25,13 @@ from patron.models.products import ProductIndex, decay, read_arrays, read_config
 class ALSConfig(Config):
     factors: int = 64
     """Length of a product's vector."""
-    regularization: float = 0.05
-    """Ridge penalty on the vector of a customer, or product, of the usual number of purchases."""
-    regularization_exponent: float = 0.0
-    """Power of that number which the penalty grows with: 0 the same for all, 1 in proportion."""
-    alpha: float = 1.0
+    regularization: float = 0.1
+    """Ridge penalty on the vector of a customer who bought one product, or of a product with one buyer."""
+    regularization_exponent: float = 1.0
+    """Power of the number of products, or buyers, that it grows with: 0 the same for all, 1 in proportion."""
+    alpha: float = 3.0
     """Weight of a purchase against the absence of one."""
-    iterations: int = 15
+    iterations: int = 16
     """Passes over customers and products."""
     confidence: Literal["log", "bm25", "one"] = "log"
     """What times bought turn into: 1 + their logarithm, BM25 weights, or 1."""
@@ -54,7 +54,6 @@ class ALS(Recommender):
         self.item_factors: NDArray[np.float32] = np.zeros((0, self.config.factors), dtype=np.float32)
         self.item_weights: NDArray[np.float32] = np.zeros(0, dtype=np.float32)
         self.mean_length = 1.0
-        self.mean_products = 1.0
 
     @cached_property
     def index(self) -> ProductIndex:
@@ -102,8 +101,8 @@ class ALS(Recommender):
 
     def _sides(self, confidences: sparse.csr_matrix, seed: int) -> tuple[_Side, _Side, NDArray[np.int64]]:
         """Customers and products, each by rising penalty; and the positions of the products in that order."""
-        of_customers = self._penalties(np.diff(confidences.indptr))
-        of_products = self._penalties(np.bincount(confidences.indices, minlength=confidences.shape[1]))
+        of_customers = self._penalty(np.diff(confidences.indptr))
+        of_products = self._penalty(np.bincount(confidences.indices, minlength=confidences.shape[1]))
         rows, columns = (np.argsort(each, kind="stable") for each in (of_customers, of_products))
         ordered = confidences[rows][:, columns].tocsr()
         draw = np.random.default_rng(seed)
@@ -114,14 +113,10 @@ class ALS(Recommender):
         customers = _Side.of(ordered, of_customers[rows], first[rows])
         return customers, _Side.of(ordered.T.tocsr(), of_products[columns], second[columns]), columns
 
-    def _penalties(self, purchases: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Penalty of each row, given how many entries it has; empty rows count as having one."""
-        mean = purchases.sum() / max(np.count_nonzero(purchases), 1)
-        return self._penalty(np.maximum(purchases, 1), mean)
-
-    def _penalty(self, purchases: NDArray[np.int64], mean: float) -> NDArray[np.float64]:
-        relative: NDArray[np.float64] = purchases / mean
-        return self.config.regularization * relative**self.config.regularization_exponent
+    def _penalty(self, entries: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Of rows with so many entries; an empty one counts as having one."""
+        scale: NDArray[np.float64] = np.maximum(entries, 1.0) ** self.config.regularization_exponent
+        return self.config.regularization * scale
 
     def _learn_weights(self, counts: sparse.csr_matrix) -> None:
         """Inverse document frequency and mean length, which BM25 needs and fold-in has to repeat."""
@@ -131,7 +126,6 @@ class ALS(Recommender):
         rarity = np.log1p(customers / (buyers + 1.0)) if bm25 else np.ones(len(buyers))
         self.item_weights = rarity.astype(np.float32)
         self.mean_length = float(counts.sum() / max(customers, 1)) or 1.0
-        self.mean_products = counts.nnz / max(np.count_nonzero(np.diff(counts.indptr)), 1) or 1.0
 
     def _confidences(self, counts: sparse.csr_matrix, days: NDArray[np.float64]) -> sparse.csr_matrix:
         lengths = np.repeat(np.asarray(counts.sum(axis=1)).ravel(), np.diff(counts.indptr))
@@ -164,7 +158,7 @@ class ALS(Recommender):
         lengths = np.full(len(times), times.sum())
         confidence = self._confidence(times, history.days_since[known], positions, lengths)
         bought = self.item_factors[positions].astype(np.float64)
-        penalty = self._penalty(np.asarray(len(times)), self.mean_products)
+        penalty = self._penalty(np.asarray(len(times)))
         left = self._gram + (bought.T * (confidence - 1)) @ bought + penalty * np.eye(bought.shape[1])
         return np.linalg.solve(left, bought.T @ confidence).astype(np.float32)
 
@@ -180,7 +174,6 @@ class ALS(Recommender):
             item_factors=self.item_factors,
             item_weights=self.item_weights,
             mean_length=np.asarray(self.mean_length),
-            mean_products=np.asarray(self.mean_products),
         )
 
     @classmethod
@@ -189,7 +182,6 @@ class ALS(Recommender):
         stored = read_arrays(folder)
         model.product_ids, model.item_factors = stored["product_ids"], stored["item_factors"]
         model.item_weights, model.mean_length = stored["item_weights"], float(stored["mean_length"])
-        model.mean_products = float(stored["mean_products"])
         return model
 
 
