@@ -11,7 +11,7 @@ export OPENBLAS_NUM_THREADS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint serve bench ui lock clean
+.PHONY: help demo test lint serve bench peers ui lock clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ serve: $(READY) ## start the service
 
 bench: $(READY) ## run every benchmark; each prints one table
 	@set -e; for each in benchmarks/*.py; do echo "== $$each"; $(BIN)/python $$each; done
+
+peers: $(READY) ## set up the peers of the benchmarks that need an environment of their own
+	cd benchmarks && ../$(BIN)/python -m recommending.environment
 
 ui: $(READY) ## open the MLflow UI on this project's runs
 	$(BIN)/patron ui

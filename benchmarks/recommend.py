@@ -1,4 +1,4 @@
-"""Patron's recommenders beside named peers: same purchases, same customers, same metrics, one table a reading.
+"""Patron's recommenders beside named peers: same purchases, customers and metrics, one table a reading.
 
     python benchmarks/recommend.py --data ../shared/data/amazon_beauty.txt --protocol leave-one-out
     python benchmarks/recommend.py --data complete-journey --protocol global --models als ease "implicit ALS"

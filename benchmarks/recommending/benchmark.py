@@ -43,16 +43,7 @@ def sources(options: argparse.Namespace) -> list[str]:
 def one(source: str, options: argparse.Namespace) -> dict[str, Any]:
     console.note(f"Reading {source}")
     events = data.read(source)
-    timed = events.price is not None
-    protocol = options.protocol
-    if protocol in (None, "speed"):
-        protocol = GLOBAL if timed else LEAVE_ONE_OUT
-    if (protocol == GLOBAL) and not timed:
-        sys.exit(f"{events.name} has no times: use --protocol {LEAVE_ONE_OUT}.")
-    if protocol == LEAVE_ONE_OUT and timed:
-        sys.exit(
-            f"Lines of one order of {events.name} carry one time, none is the last: use --protocol {GLOBAL}."
-        )
+    protocol = fitting(events, options.protocol)
     split = folds(events, protocol)
     settings = tomllib.loads(SETTINGS.read_text(encoding="utf-8")).get(protocol, {})
     with scratch() as folder:
@@ -60,14 +51,20 @@ def one(source: str, options: argparse.Namespace) -> dict[str, Any]:
         runner = Runner(split, protocol, READINGS[protocol], folder, options.threads, common)
         runner.prepare()
         document = report.heading(options, events.facts, protocol, described(split["test"]))
-        chosen, notes = contenders(options, settings, runner)
-        document["notes"] = notes
         if options.protocol != "speed":
-            outcomes = [runner.run(each) for each in chosen]
-            for place, reading in enumerate(runner.readings):
-                document[reading] = report.reading(
-                    document, reading, [each[min(place, len(each) - 1)] for each in outcomes], options
-                )
+            outcomes = [runner.run(each) for each in contenders(options, settings, runner)]
+            document["readings"] = {
+                name: report.rows([each[name] for each in outcomes], options) for name in runner.readings
+            }
         document["speed"] = speed.measured(runner, options)
-    report.close(document)
+    report.show(document)
     return document
+
+
+def fitting(events: data.Events, asked: str | None) -> str:
+    """The protocol that the data set has times for; ends the program where another was asked for."""
+    found = GLOBAL if events.timed else LEAVE_ONE_OUT
+    if asked in (None, "speed", found):
+        return found
+    why = "an order's lines have one time, so none is the last" if events.timed else "there are no times"
+    sys.exit(f"{events.name} cannot be split {asked}: {why}. Use --protocol {found}.")

@@ -2,7 +2,7 @@
 
 The job names a contender `module:Class`, made with its options, that has
 
-    fit(lines, folder)              learn from a fold: its purchases as arrays, and the folder that holds the rest
+    fit(lines, folder)              learn from a fold: its purchases as arrays, the rest in its folder
     answers(past, readings, depth)  {reading: positions (customers, depth), best first, -1 for an empty place}
 """
 
@@ -13,6 +13,7 @@ import json
 import resource
 import sys
 import time
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,19 @@ from recommending import stored
 STATUS = Path("/proc/self/status")
 
 
-def main(job: dict[str, Any]) -> None:
+def main(job: dict[str, Any]) -> int:
+    """0, or 1 with what went wrong as `problem` beside the answers' place."""
+    try:
+        work(job)
+    except BaseException as error:  # a peer's panic is no Exception
+        traceback.print_exc()
+        problem = {"problem": f"{type(error).__name__}: {error}".splitlines()[0]}
+        Path(job["out"]).with_suffix(".json").write_text(json.dumps(problem), encoding="utf-8")
+        return 1
+    return 0
+
+
+def work(job: dict[str, Any]) -> None:
     module, _, name = job["contender"].partition(":")
     contender = getattr(importlib.import_module(module), name)(**job["options"])
     folder, out = Path(job["fold"]), Path(job["out"])
@@ -46,7 +59,7 @@ def main(job: dict[str, Any]) -> None:
 
 
 def peak() -> int:
-    """Bytes. Linux's own counter: getrusage would still hold the peak of the process that started this one."""
+    """Bytes. Linux's own counter: getrusage may still hold the peak of the process that started this one."""
     return kilobytes("VmHWM") or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit()
 
 
@@ -75,4 +88,4 @@ def forget_peak() -> None:
 
 
 if __name__ == "__main__":
-    main(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
+    sys.exit(main(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))))

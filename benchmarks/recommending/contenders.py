@@ -15,42 +15,47 @@ IMPLICIT = {
     "implicit ALS": "recommending.peers_implicit:ALS",
     "implicit item-item": "recommending.peers_implicit:ItemItem",
 }
-APART: dict[str, str] = {}
+APART = {
+    "RecTools popular": "recommending.peers_rectools:Popular",
+    "RecTools EASE": "recommending.peers_rectools:EASE",
+    "RecTools SASRec": "recommending.peers_rectools:SASRec",
+    "LensKit ItemKNN": "recommending.peers_lenskit:ItemKNN",
+    "LensKit ALS": "recommending.peers_lenskit:ALS",
+}
 """Peers that need the environment of `peers.txt`."""
 
 
 def contenders(
-    options: argparse.Namespace, settings: dict[str, Any], runner: Runner
-) -> tuple[list[Contender], list[str]]:
-    """(contenders in the order of the table, notes on who cannot take part)."""
+    options: argparse.Namespace, settings: dict[str, list[dict[str, Any]]], runner: Runner
+) -> list[Contender]:
+    """In the order of the table; those that cannot take part say why."""
+    found = picked([*ours(runner), *(peers() if options.peers else [])], options.models)
+    if any(each.name in APART for each in found):
+        python, why = environment.ready()
+        found = [placed(each, python, why) if each.name in APART else each for each in found]
+    varied = [(each, settings.get(each.name.removeprefix(PREFIX), [{}])) for each in found]
+    return [each.varied(variants) for each, variants in varied if variants]
+
+
+def ours(runner: Runner) -> list[Contender]:
     names, closed = candidates()
-    notes = [f"{PREFIX}{name} cannot be opened: {why}" for name, why in closed.items()]
-    found = [
-        Contender(PREFIX + name, "recommending.ours:Candidate", {"name": name}, settings.get(name, [{}]))
-        for name in names
+    found = [Contender(PREFIX + name, "recommending.ours:Candidate", {"name": name}) for name in names]
+    found += [Contender(PREFIX + name, problem=f"cannot be opened: {why}") for name, why in closed.items()]
+    validation = {"validation": str(runner.folder("validation"))}
+    return [
+        *found,
+        Contender(PREFIX + SHIPPED, "recommending.shipped:Shipped", validation, by_reading=True),
     ]
-    found += [
-        Contender(
-            f"{PREFIX}{SHIPPED}",
-            "recommending.shipped:Shipped",
-            {"validation": str(runner.folder("validation"))},
-        )
-    ]
-    if options.peers:
-        found += [Contender(name, path, {}, settings.get(name, [{}])) for name, path in IMPLICIT.items()]
-        found += apart(options, settings, notes)
-    return picked(found, options.models), notes
 
 
-def apart(options: argparse.Namespace, settings: dict[str, Any], notes: list[str]) -> list[Contender]:
-    wanted = [name for name in APART if not options.models or matches(name, options.models)]
-    if not wanted:
-        return []
-    python, why = environment.ready()
+def peers() -> list[Contender]:
+    return [Contender(name, path) for name, path in (IMPLICIT | APART).items()]
+
+
+def placed(contender: Contender, python: str | None, why: str) -> Contender:
     if python is None:
-        notes.append(f"{', '.join(wanted)}: not installable: {why}")
-        return []
-    return [Contender(name, APART[name], {}, settings.get(name, [{}]), python=python) for name in wanted]
+        return Contender(contender.name, problem=f"not installable: {why}")
+    return Contender(contender.name, contender.path, contender.options, python=python)
 
 
 def picked(found: list[Contender], names: list[str] | None) -> list[Contender]:
@@ -58,7 +63,8 @@ def picked(found: list[Contender], names: list[str] | None) -> list[Contender]:
         return found
     unknown = [name for name in names if not any(matches(each.name, [name]) for each in found)]
     if unknown:
-        sys.exit(f"No model {', '.join(unknown)}. There are: {', '.join(each.name for each in found)}")
+        known = ", ".join(each.name.removeprefix(PREFIX) for each in found)
+        sys.exit(f"No model {', '.join(unknown)}. There are: {known}")
     return [each for each in found if matches(each.name, names)]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import importlib.util
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,8 @@ PRODUCT_CODE = r"^\d{5}"
 """Online Retail: codes of postage, fees and vouchers look otherwise."""
 NO_GOODS = {
     "department": (
-        "COUPON", "FUEL", "CNTRL/STORE SUP", "CHARITABLE CONT", "POSTAL CENTER", "PROD-WHS SALES", "GM MERCH EXP",
+        "COUPON", "FUEL", "CNTRL/STORE SUP", "CHARITABLE CONT", "POSTAL CENTER", "PROD-WHS SALES",
+        "GM MERCH EXP",
     ),
     "product_category": (
         "COUPON/MISC ITEMS", "COUPONS/STORE & MFG", "COUPON", "FUEL", "BOTTLE DEPOSITS", "PROD SUPPLIES",
@@ -47,6 +48,10 @@ class Events:
     regions: NDArray[np.str_] | None = None
     """Of each customer code."""
     digest: str = ""
+
+    @property
+    def timed(self) -> bool:
+        return self.price is not None
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -168,13 +173,13 @@ def events(name: str, lines: Any, facts: Any, found: str) -> Events:
         product=product.astype(np.int64),
         at=lines["at"].to_numpy(dtype=np.int64),
         price=lines["price"].to_numpy(dtype=np.float64),
-        catalogue=catalogue(names.astype(np.str_), facts, lines, product),
+        catalogue=catalogue(names.astype(np.str_), facts),
         regions=regions,
         digest=found,
     )
 
 
-def catalogue(names: NDArray[np.str_], facts: Any, lines: Any, product: NDArray[np.int64]) -> Catalogue:
+def catalogue(names: NDArray[np.str_], facts: Any) -> Catalogue:
     known = facts.reindex(names)
 
     def column(name: str) -> NDArray[np.str_]:
@@ -182,12 +187,5 @@ def catalogue(names: NDArray[np.str_], facts: Any, lines: Any, product: NDArray[
             return np.full(len(names), "", dtype="U1")
         return known[name].fillna("").str.strip().to_numpy(dtype=str)
 
-    return Catalogue(
-        product_ids=names,
-        titles=column("title"),
-        categories=column("category"),
-        brands=column("brand"),
-        prices=np.full(len(names), np.nan),
-        in_stock=np.ones(len(names), dtype=bool),
-        visible=np.ones(len(names), dtype=bool),
-    )
+    titles, categories, brands = (column(each) for each in ("title", "category", "brand"))
+    return replace(Catalogue.of(names), titles=titles, categories=categories, brands=brands)

@@ -1,4 +1,4 @@
-"""The environment of the peers that cannot live beside Patron: benchmarks/.venv-peers, made from peers.txt."""
+"""The environment of the peers that cannot live beside Patron: .venv-peers, made from peers.txt."""
 
 from __future__ import annotations
 

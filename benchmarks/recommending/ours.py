@@ -45,8 +45,9 @@ class Candidate:
     ) -> None:
         path = CONFIGS / f"{name}.toml"
         kind, config = configured(path, **(overrides or {}))
-        if "minutes" in type(config).model_fields:
-            kind, config = configured(path, **{**(overrides or {}), "minutes": minutes})
+        if "time_budget_seconds" in type(config).model_fields:
+            kind, config = configured(path, **{"time_budget_seconds": 60 * minutes, **(overrides or {})})
+        self.facts = {"settings": config.model_dump(mode="json")}
         self.model: Any = partial(kind, config)()  # type: ignore[call-arg]
         self.seed, self.threads = seed, threads
 

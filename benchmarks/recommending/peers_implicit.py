@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ def matrix(row: Any, order: Any, product: Any, shape: tuple[int, int]) -> sparse
 class ImplicitPeer:
     lowest = 0.0
     """Scores at or below this say nothing."""
+    asked: ClassVar[dict[str, Any]] = {}
 
     def __init__(
         self, seed: int, threads: int, minutes: float, overrides: dict[str, Any] | None = None
@@ -55,17 +56,16 @@ class ImplicitPeer:
             found[reading] = np.where(scores > self.lowest, shown, -1).astype(np.int64)
         return found
 
-    asked: dict[str, Any] = {}
-
 
 class ALS(ImplicitPeer):
     lowest = -1e30
-    asked = {"recalculate_user": True}
+    asked: ClassVar[dict[str, Any]] = {"recalculate_user": True}
 
     def made(self) -> Any:
         from implicit.cpu.als import AlternatingLeastSquares
 
         settings = {"factors": 64, "iterations": 15, "regularization": 0.01, "alpha": 1.0, **self.overrides}
+        self.facts = {"settings": settings}
         return AlternatingLeastSquares(**settings, random_state=self.seed, num_threads=self.threads)
 
 
@@ -74,5 +74,6 @@ class ItemItem(ImplicitPeer):
         from implicit import nearest_neighbours
 
         settings = {"kind": "Cosine", "K": 200, **self.overrides}
+        self.facts = {"settings": dict(settings)}
         kind = getattr(nearest_neighbours, f"{settings.pop('kind')}Recommender")
         return kind(**settings, num_threads=self.threads)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
@@ -15,6 +14,7 @@ from recommending.ours import SHIPPED
 from recommending.runner import Outcome
 from training.bootstrap import difference
 
+WIDTH = 170
 LIBRARIES = ("numpy", "scipy", "implicit", "lightgbm", "onnxruntime", "torch")
 COLUMNS = {
     "recall_at_10": "R@10",
@@ -25,9 +25,14 @@ COLUMNS = {
 }
 APART = {"repeat_recall_at_10": "repeat R@10", "explore_recall_at_10": "explore R@10"}
 READINGS = {
-    "repeats": "repeats kept: what was bought before may be recommended and counts",
-    "new": "new products only: what was bought before is masked",
+    "repeats": "Repeats kept: what was bought before may be recommended, and counts",
+    "new": "New products only: what was bought before is masked",
 }
+LEGEND = (
+    "val N@10: on the validation panel, which chose settings and weights. R: recall over min(k, bought). "
+    "cov: share of the products shown to anyone. novelty: mean bits of self-information. Fit seconds hold "
+    "the import of libraries, MB is the peak of fitting. Brackets: 95% paired bootstrap over customers."
+)
 
 
 def heading(
@@ -50,10 +55,7 @@ def installed(name: str) -> str:
         return ""
 
 
-def reading(
-    document: dict[str, Any], name: str, outcomes: list[Outcome], options: argparse.Namespace
-) -> list[dict[str, Any]]:
-    """One row a contender, the best on the test last no: in the order they ran."""
+def rows(outcomes: list[Outcome], options: argparse.Namespace) -> list[dict[str, Any]]:
     reference = referred(outcomes, options.reference)
     return [row(each, reference, options.seed) for each in outcomes]
 
@@ -61,16 +63,13 @@ def reading(
 def referred(outcomes: list[Outcome], asked: str | None) -> Outcome | None:
     """The named candidate, or the best of Patron's single ones on the validation panel."""
     judged = [each for each in outcomes if each.judgement]
-    if asked:
-        return next(
-            (each for each in judged if each.name.removeprefix(PREFIX) == asked.removeprefix(PREFIX)), None
-        )
+    named = [each for each in judged if asked in (each.name, each.name.removeprefix(PREFIX))]
     single = [each for each in judged if each.name.startswith(PREFIX) and each.name != PREFIX + SHIPPED]
-    return max(single or judged, key=lambda each: each.validation, default=None)
+    return max(named or single or judged, key=lambda each: each.validation, default=None)
 
 
 def row(outcome: Outcome, reference: Outcome | None, seed: int) -> dict[str, Any]:
-    found: dict[str, Any] = {"model": outcome.name, "problem": outcome.problem, "settings": outcome.settings}
+    found: dict[str, Any] = {"model": outcome.name, "problem": outcome.problem, "variant": outcome.settings}
     if outcome.judgement is None:
         return found
     found |= {"validation_ndcg_at_10": outcome.validation, **outcome.facts, **outcome.judgement.metrics}
@@ -80,45 +79,82 @@ def row(outcome: Outcome, reference: Outcome | None, seed: int) -> dict[str, Any
     return found
 
 
-def close(document: dict[str, Any]) -> None:
+def show(document: dict[str, Any]) -> None:
     """Print everything."""
     from rich.console import Console
 
-    out = Console(width=160)
+    out = Console(width=WIDTH, highlight=False)
+    for line in stated(document):
+        out.print(line, markup=False)
+    for name, found in document.get("readings", {}).items():
+        out.print(drawn(name, found))
+        for line in settings(found):
+            out.print(line, markup=False)
+    if document.get("readings"):
+        out.print(LEGEND)
+    if document["speed"]:
+        out.print(raced(document["speed"], document["options"]["repeats"]))
+
+
+def stated(document: dict[str, Any]) -> list[str]:
+    """Machine, data, protocol."""
     facts, split, options = document["data"], document["protocol"], document["options"]
     versions = ", ".join(f"{name} {found}" for name, found in document["versions"].items())
-    out.print(f"Machine: {document['machine']}; {versions}", highlight=False)
-    out.print(
+    asked = ", ".join(f"{count:,} customers for {name}" for name, count in split["customers_asked"].items())
+    return [
+        f"Machine: {document['machine']}; {versions}",
         f"Data: {facts['name']}, {facts['lines']:,} lines, {facts['customers']:,} customers, "
-        f"{facts['products']:,} products, sha256 {facts['sha256']}", highlight=False
-    )  # fmt: skip
-    asked = ", ".join(f"{count:,} customers ({name})" for name, count in split["customers_asked"].items())
-    out.print(
-        f"Protocol: {split['name']}; fitted on {split['fitted_on_lines']:,} lines, {split['products']:,} products "
-        f"ranked, asked about {asked}; {options['threads']} threads, seed {options['seed']}", highlight=False
-    )  # fmt: skip
-    for name, title in READINGS.items():
-        if name in document:
-            out.print(drawn(title, name, document[name]))
-    for each in document["notes"]:
-        out.print(each, highlight=False)
+        f"{facts['products']:,} products, sha256 {facts['sha256']}",
+        f"Protocol: {split['name']}; fitted on {split['fitted_on_lines']:,} lines, all of "
+        f"{split['products']:,} products ranked, {asked}; {options['threads']} threads, "
+        f"seed {options['seed']}, {options['minutes']:g} minutes for each fit of a sequence model",
+    ]
 
 
-def drawn(title: str, name: str, rows: list[dict[str, Any]]) -> Any:
+def drawn(name: str, found: list[dict[str, Any]]) -> Any:
     measures = COLUMNS | (APART if name == "repeats" else {})
-    reference = next((each["reference"] for each in rows if "reference" in each), "")
-    columns = ["model", "fit s", "MB", "val N@10", *measures.values(), f"N@10 - {reference}"]
-    return console.table(title, columns, [cells(each, list(measures)) for each in rows])
+    reference = next((each["reference"] for each in found if "reference" in each), "")
+    columns = ["model", "fit s", "MB", "val N@10", *measures.values(), f"N@10 less that of {reference}"]
+    return console.table(READINGS[name], columns, [cells(each, list(measures)) for each in found])
 
 
 def cells(found: dict[str, Any], measures: list[str]) -> list[Any]:
     if found["problem"]:
         return [found["model"], *[None] * (len(measures) + 3), found["problem"]]
-    gap = found.get("difference", [math.nan] * 3)
     return [
         found["model"],
         f"{found['fit_seconds']:,.1f}",
         f"{found['memory_mb']:,.0f}",
         *(f"{found[name]:.4f}" for name in ("validation_ndcg_at_10", *measures)),
-        "{:+.4f} [{:+.4f}, {:+.4f}]".format(*gap),
+        "{:+.4f} [{:+.4f}, {:+.4f}]".format(*found["difference"]) if "difference" in found else None,
     ]
+
+
+def settings(found: list[dict[str, Any]]) -> list[str]:
+    """What was chosen of Patron's, and everything that was set of a peer's."""
+    lines = []
+    for each in found:
+        facts = each.get("facts", {})
+        ours = each["model"].startswith(PREFIX)
+        known = each["variant"] if ours else facts.get("settings", {})
+        more = {name: value for name, value in facts.items() if name != "settings"}
+        text = ", ".join(f"{name} {value}" for name, value in {**known, **more}.items())
+        if text:
+            lines.append(f"{each['model']}: {text}")
+    return lines
+
+
+def raced(found: list[dict[str, Any]], repeats: int) -> Any:
+    """Seconds of fitting; the ratio says how many times as long the peer takes."""
+    lines = [
+        [each["ours"], each["peer"], None, None, each["problem"]]
+        if "problem" in each
+        else [each["ours"], each["peer"], *(f"{value:.2f}" for value in each["median"].values()), ratio(each)]
+        for each in found
+    ]
+    title = f"Speed: seconds of fitting, median of {repeats} in turn, libraries loaded"
+    return console.table(title, ["Patron", "peer", "Patron s", "peer s", "peer / Patron"], lines)
+
+
+def ratio(found: dict[str, Any]) -> str:
+    return f"{found['ratio']:.2f}"

@@ -9,7 +9,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,17 +24,29 @@ from training.bootstrap import Judgement
 
 HERE = Path(__file__).resolve().parents[1]
 DEPTH = 20
+Settings = dict[str, Any]
+Lists = dict[str, NDArray[np.int64]]
+"""Rankings by `panel-reading`."""
+Answer = tuple[dict[str, Any], Lists]
+"""(what was measured, rankings)."""
 
 
 @dataclass(frozen=True)
 class Contender:
     name: str
-    path: str
+    path: str = ""
     """`module:Class`, as `recommending.child` wants it."""
-    options: dict[str, Any] = field(default_factory=dict)
-    variants: list[dict[str, Any]] = field(default_factory=lambda: [{}])
-    """Settings over the contender's own; the validation panel chooses among them."""
+    options: Settings = field(default_factory=dict)
+    variants: tuple[Settings, ...] = ({},)
+    """Settings in place of the contender's own; the validation panel chooses among them."""
     python: str = sys.executable
+    by_reading: bool = False
+    """It learns for one reading, so that each needs a fit of its own."""
+    problem: str = ""
+    """Why it cannot take part."""
+
+    def varied(self, variants: list[Settings]) -> Contender:
+        return replace(self, variants=tuple(variants))
 
 
 @dataclass
@@ -43,7 +55,7 @@ class Outcome:
 
     name: str
     problem: str = ""
-    settings: dict[str, Any] = field(default_factory=dict)
+    settings: Settings = field(default_factory=dict)
     validation: float = float("nan")
     facts: dict[str, Any] = field(default_factory=dict)
     judgement: Judgement | None = None
@@ -62,7 +74,8 @@ class Runner:
     readings: tuple[str, ...]
     scratch: Path
     threads: int
-    common: dict[str, Any]
+    common: Settings
+    """Options that every contender takes."""
 
     def folder(self, panel: str) -> Path:
         return self.scratch / self.folds[panel].name
@@ -77,73 +90,90 @@ class Runner:
         return self.folds["validation"] is self.folds["test"]
 
     def truth(self, panel: str, reading: str) -> Truth:
-        return truth(self.folds[panel].panels[panel], reading, keep_all=self.protocol == LEAVE_ONE_OUT)
+        found = self.folds[panel].panels[panel]
+        return truth(found, reading, keep_all=self.protocol == LEAVE_ONE_OUT)
 
-    def run(self, contender: Contender) -> list[Outcome]:
-        """One outcome a reading, with the variant that did best on the validation panel."""
+    def run(self, contender: Contender) -> dict[str, Outcome]:
+        """By reading, with the variant that did best on the validation panel."""
         try:
-            tried = [self.tried(contender, variant) for variant in contender.variants]
-            return [self.best(contender, reading, tried) for reading in self.readings]
+            if contender.problem:
+                raise ChildFailed(contender.problem)
+            if contender.by_reading:
+                return {
+                    name: self.judged(self.told(contender, name), (name,))[name] for name in self.readings
+                }
+            return self.judged(contender, self.readings)
         except ChildFailed as error:
-            return [Outcome(contender.name, problem=str(error)) for _ in self.readings]
+            return {name: Outcome(contender.name, problem=str(error)) for name in self.readings}
 
-    def tried(self, contender: Contender, variant: dict[str, Any]) -> tuple[dict[str, Any], Any, Any]:
-        panels = ["validation", "test"] if self.once else ["validation"]
-        facts, lists = self.child(contender, variant, "validation", panels)
-        return variant, facts, lists
+    def told(self, contender: Contender, reading: str) -> Contender:
+        return replace(contender, options={**contender.options, "reading": reading})
 
-    def best(self, contender: Contender, reading: str, tried: list[Any]) -> Outcome:
-        true = self.truth("validation", reading)
-        reached = [ndcg(lists[f"validation-{reading}"], true) for _, _, lists in tried]
-        variant, facts, lists = tried[int(np.argmax(reached))]
-        if not self.once:
-            facts, lists = self.child(contender, variant, "test", ["test"], [reading])
-        judgement = judged(lists[f"test-{reading}"], self.truth("test", reading), self.folds["test"])
-        return Outcome(contender.name, "", variant, max(reached), facts, judgement)
+    def judged(self, contender: Contender, readings: tuple[str, ...]) -> dict[str, Outcome]:
+        panels = ("validation", "test") if self.once else ("validation",)
+        tried = [self.child(contender, each, panels, readings) for each in contender.variants]
+        reached = {name: [self.reached(lists, name) for _, lists in tried] for name in readings}
+        best = {name: int(np.argmax(reached[name])) for name in readings}
+        tested = dict(enumerate(tried))
+        if not self.once:  # each chosen variant is fitted anew, once for all readings that chose it
+            for place in set(best.values()):
+                chosen = tuple(name for name in readings if best[name] == place)
+                tested[place] = self.child(contender, contender.variants[place], ("test",), chosen)
+        return {
+            name: Outcome(
+                contender.name,
+                settings=contender.variants[best[name]],
+                validation=reached[name][best[name]],
+                facts=tested[best[name]][0],
+                judgement=self.judgement(tested[best[name]][1], name),
+            )
+            for name in readings
+        }
+
+    def reached(self, lists: Lists, reading: str) -> float:
+        return ndcg(lists[f"validation-{reading}"], self.truth("validation", reading))
+
+    def judgement(self, lists: Lists, reading: str) -> Judgement:
+        return judged(lists[f"test-{reading}"], self.truth("test", reading), self.folds["test"])
 
     def child(
         self,
         contender: Contender,
-        variant: dict[str, Any],
-        fold: str,
-        panels: list[str],
-        readings: list[str] | None = None,
+        variant: Settings,
+        panels: tuple[str, ...],
+        readings: tuple[str, ...],
         warm: Path | None = None,
-    ) -> tuple[dict[str, Any], dict[str, NDArray[np.int64]]]:
-        """Raises ChildFailed with the last line of what the process said."""
-        console.note(f"{contender.name} {variant or ''}: fitting for {' and '.join(panels) or 'speed'}")
+    ) -> Answer:
+        """Fit on the fold of the first panel, or of the test. Raises ChildFailed with what went wrong."""
+        shown = " ".join(f"{key}={value}" for key, value in variant.items())
+        console.note(f"{contender.name} {shown}: {' and '.join(panels) or 'speed'}".replace(" :", ":"))
         out = Path(tempfile.mkdtemp(dir=self.scratch)) / "out"
         job = {
             "contender": contender.path,
             "options": {**self.common, **contender.options, "threads": self.threads, "overrides": variant},
-            "fold": str(self.folder(fold)),
+            "fold": str(self.folder((*panels, "test")[0])),
             "panels": panels,
-            "readings": readings or list(self.readings),
+            "readings": readings,
             "depth": DEPTH,
             "out": str(out),
             "warm": str(warm) if warm else None,
         }
-        command = [contender.python, "-m", "recommending.child", str(out.with_suffix(".job"))]
-        Path(command[-1]).write_text(json.dumps(job), encoding="utf-8")
-        ended = subprocess.run(
-            command,
-            env=environment(self.threads),
-            cwd=out.parent,
-            stderr=subprocess.PIPE,
-            stdout=sys.stderr,
-            text=True,
-        )
-        if ended.returncode:
-            lines = ended.stderr.strip().splitlines()
-            console.note("\n".join(lines[-12:]))
-            raise ChildFailed(lines[-1] if lines else f"the process ended with {ended.returncode}")
-        return json.loads(out.with_suffix(".json").read_text()), stored.load(out.with_suffix(".npz"))
+        path = out.with_suffix(".job")
+        path.write_text(json.dumps(job), encoding="utf-8")
+        command = [contender.python, "-W", "ignore", "-m", "recommending.child", str(path)]
+        ended = subprocess.run(command, env=environment(self.threads), cwd=out.parent, stdout=sys.stderr)
+        measured = out.with_suffix(".json")
+        facts = json.loads(measured.read_text()) if measured.is_file() else {}
+        if ended.returncode or "problem" in facts:
+            raise ChildFailed(facts.get("problem", f"the process ended with {ended.returncode}"))
+        return facts, stored.load(out.with_suffix(".npz"))
 
 
 def environment(threads: int) -> dict[str, str]:
     """The same number of threads for every library."""
     pools = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))
-    return {**os.environ, **pools, "OMP_WAIT_POLICY": "PASSIVE", "PYTHONPATH": str(HERE)}
+    rayon = {"RAYON_NUM_THREADS": str(threads), "LK_NUM_THREADS": str(threads)}
+    return {**os.environ, **pools, **rayon, "OMP_WAIT_POLICY": "PASSIVE", "PYTHONPATH": str(HERE)}
 
 
 @contextmanager

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from patron.models.base import CustomerHistory, Interactions, Recommender, configured
+from patron.models.base import CustomerHistory, Interactions, Recommender
 from patron.models.catalogue import Catalogue
 from recommending import stored
-from recommending.ours import CONFIGS, SHIPPED, Candidate, histories, interactions
+from recommending.ours import SHIPPED, Candidate, histories, interactions
 
 Fold = tuple[Interactions, Catalogue]
 

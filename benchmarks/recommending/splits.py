@@ -42,7 +42,7 @@ class Panel:
     past_product: Codes
     past_at: Codes
     bought: list[Codes]
-    """Distinct positions bought in the window; -1 for a product outside the catalogue, which counts as missed."""
+    """Distinct positions bought in the window; -1 for one outside the catalogue, which counts as missed."""
     again: list[NDArray[np.bool_]]
     """For each of `bought`: the customer had bought it before."""
     regions: NDArray[np.str_] | None = None
@@ -113,7 +113,7 @@ def stepped(events: Events, kept: NDArray[np.bool_]) -> Interactions:
 
 
 def before(events: Events, cutoff: int, panel: str) -> Fold:
-    """Fitted on everything before the cutoff, asked about known customers who bought in the window after it."""
+    """Fitted on everything before the cutoff, asked about known customers who bought within 28 days after."""
     past = events.at < cutoff
     sold = np.unique(events.product[past & (events.at >= cutoff - SOLD_WITHIN_DAYS * DAY)])
     place = np.full(len(events.catalogue), -1)
