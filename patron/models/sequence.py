@@ -171,7 +171,10 @@ class Sequence(Recommender):
         return self.item_vectors / scale
 
     def scores(self, history: CustomerHistory) -> NDArray[np.float32]:
-        """exp(logit - highest logit): 1 for the likeliest next product. 0 for those that nobody bought."""
+        """exp(logit - highest logit): 1 for the likeliest new product.
+
+        0 for what the history holds, since only new products were learned, and for what nobody bought.
+        """
         scores = np.zeros(len(self.product_ids), dtype=np.float32)
         positions = self.index.positions(history.product_ids)
         positions = positions[positions >= 0]
@@ -179,8 +182,11 @@ class Sequence(Recommender):
             return scores
         vector = self._next(positions)
         logits = self._directions @ (vector / max(float(np.linalg.norm(vector)), 1e-12))
-        logits[~self.sold] = -np.inf
-        return np.exp(logits - logits.max(), out=scores)
+        open_to = self.sold.copy()
+        open_to[positions] = False
+        if open_to.any():
+            scores[open_to] = np.exp(logits[open_to] - logits[open_to].max())
+        return scores
 
     def save(self, folder: Path) -> None:
         write_arrays(

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from patron.models.base import Interactions
 
 BUCKET_BATCHES = 16
 """Batches that are sorted by length together: padding becomes rare, and batches stay random enough."""
+DENSE_CELLS = 250_000
+"""Tables of customers and products up to this size are decomposed whole."""
 
 
 @dataclass(frozen=True)
@@ -85,3 +88,33 @@ def batches(lengths: NDArray[np.int64], size: int, rng: np.random.Generator) -> 
         parts += [near[each : each + size] for each in range(0, len(near), size)]
     for place in rng.permutation(len(parts)):
         yield parts[place]
+
+
+def taste(whole: Sequences, n_products: int, factors: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Vectors whose cosines approach those of item-item similarity, shape (n_products, factors).
+
+    The leading right singular vectors of customers x products, in a random rotation, so that no factor
+    stands out; each of length 1. Products without customers in common with others get a random one.
+    """
+    shares = np.repeat(np.maximum(whole.lengths, 1) ** -0.5, whole.lengths)
+    norms = np.sqrt(np.bincount(whole.product, shares**2, minlength=n_products) + 1)
+    table = sparse.csr_matrix(
+        (shares / norms[whole.product], (whole.owner, whole.product)), shape=(len(whole), n_products)
+    )
+    values, rows = _decomposed(table, factors)
+    rotation, _ = np.linalg.qr(rng.normal(size=(factors, factors)))
+    found = (rows.T * values) @ rotation[: len(values)] + rng.normal(scale=1e-3, size=(n_products, factors))
+    return (found / np.linalg.norm(found, axis=1, keepdims=True)).astype(np.float32)
+
+
+def _decomposed(table: sparse.csr_matrix, factors: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Singular values (k,) and right singular vectors (k, n_products), k <= factors."""
+    from scipy.sparse.linalg import svds
+
+    smaller = min(table.shape)
+    if smaller < 2 or table.shape[0] * table.shape[1] <= DENSE_CELLS:
+        _, values, rows = np.linalg.svd(table.toarray(), full_matrices=False)
+        return values[:factors], rows[:factors]
+    # A fixed beginning: the vectors of a data set are the same in every fit.
+    _, values, rows = svds(table, k=min(factors, smaller - 1), v0=np.full(smaller, smaller**-0.5))
+    return values, rows

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+if TYPE_CHECKING:
+    from patron.models.sequence import SequenceConfig
 
 
 class Block(nn.Module):
@@ -52,8 +55,10 @@ class Network(nn.Module):
     The embeddings of products are those that the answer is compared with (tied). Row n_products is padding.
     """
 
-    def __init__(self, n_products: int, config: Any) -> None:
+    def __init__(self, start: Tensor, config: SequenceConfig) -> None:
+        """start: (n_products, factors), the products' vectors to begin with."""
         super().__init__()
+        n_products = len(start)
         self.padding, self.dropout, factors = n_products, config.dropout, config.factors
         self.products = nn.Embedding(n_products + 1, factors, padding_idx=n_products)
         self.positions = nn.Parameter(torch.zeros(config.max_length, factors))
@@ -62,14 +67,16 @@ class Network(nn.Module):
             Block(factors, config.heads, hidden, config.dropout) for _ in range(config.blocks)
         )
         self.norm = nn.LayerNorm(factors)
-        self._start()
+        self._begin(start)
 
-    def _start(self) -> None:
+    def _begin(self, start: Tensor) -> None:
+        """The answer is the last product's own vector at first: what is like it. The rest is learned."""
         with torch.no_grad():
-            # Rows of about length 1, so that logits start small.
-            self.products.weight.normal_(std=self.products.embedding_dim**-0.5)
-            self.products.weight[self.padding] = 0
+            self.products.weight[: self.padding] = start
             self.positions.normal_(std=0.02)
+            for block in self.blocks:
+                block.mixed.weight.zero_()
+                block.narrower.weight.zero_()
 
     def forward(self, products: Tensor, embedded: Tensor) -> Tensor:
         """products: (batch, length), padded before; embedded: their rows. -> (batch, length, factors).

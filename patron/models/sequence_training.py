@@ -16,12 +16,14 @@ from torch.nn import functional
 
 from patron.files import sync
 from patron.models.sequence import Progress, SequenceConfig
-from patron.models.sequence_data import Sequences, batches, held_out
+from patron.models.sequence_data import Sequences, batches, held_out, taste
 from patron.models.sequence_network import Network, loss
 
 SAMPLE = 4_000
 """Customers that early stopping listens to."""
 CUTOFF = 10
+START_LENGTH = 1.0
+"""Length of a product's vector before the first epoch: the longer, the slower it turns."""
 EVALUATED = 512
 """Customers ranked at once: 100 MB for 50,000 products."""
 
@@ -31,16 +33,19 @@ class Fitting:
 
     def __init__(self, n_products: int, config: SequenceConfig, seed: int) -> None:
         self.n_products, self.config, self.seed = n_products, config, seed
-        self.phase, self.seconds = "search", 0.0
+        self.phase, self.epoch, self.seconds = "search", 0, 0.0
         self.best_epoch, self.best_ndcg = 0, -1.0
         self.best: dict[str, NDArray[np.float32]] = {}
-        self.start(self.phase)
+        self._build(np.zeros((n_products, config.factors), dtype=np.float32))
 
-    def start(self, phase: str) -> None:
-        """Forget what the network learned, but not the best of the phase before."""
+    def start(self, phase: str, learned: Sequences) -> None:
+        """A new network, begun from the tastes in the sequences that it will learn."""
         self.phase, self.epoch = phase, 0
-        self._seeded()
-        self.network = Network(self.n_products, self.config)
+        rng = self._seeded()
+        self._build(taste(learned, self.n_products, self.config.factors, rng))
+
+    def _build(self, vectors: NDArray[np.float32]) -> None:
+        self.network = Network(torch.from_numpy(vectors * START_LENGTH), self.config)
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=self.config.learning_rate, fused=True)
 
     def _seeded(self) -> np.random.Generator:
@@ -177,6 +182,8 @@ class _Loop:
     def search(self, whole: Sequences) -> None:
         fitting, held = self.fitting, held_out(whole)
         kept, later = whole.kept(~held), whole.kept(held)
+        if fitting.epoch == 0:
+            fitting.start("search", kept)
         if not held.any():
             fitting.best_epoch = self.config.patience
         share = 0.5 if self.config.refit else 1.0
@@ -186,7 +193,7 @@ class _Loop:
             fitting.remember(ndcg)
             self._ended(self.config.epochs, found, ndcg)
         if self.config.refit or not held.any():
-            fitting.start("refit")
+            fitting.start("refit", whole)
         else:
             self._use_best()
 
