@@ -23,21 +23,23 @@ class SequentialRulesConfig(HistoryWeights):
     """Orders of one customer at most this far apart make rules; 1: only the next order."""
     backward: float = 0.3
     """Weight of later -> earlier against earlier -> later."""
-    together: float = 1.0
+    together: float = 10.0
     """Weight of two products in one order, both ways; two in successive orders have 1."""
-    source_exponent: float = 0.7
+    source_exponent: float = 0.5
     """A rule is divided by this power of the number of buyers of the product that it starts from."""
-    target_exponent: float = 0.3
+    target_exponent: float = 0.2
     """The same for the product that it leads to: 0 favours the popular, 1 the rare."""
     neighbours: int = 200
     """Strongest rules kept for each product."""
     min_customers: int = 1
     """Products with fewer buyers than this take no part."""
-    size_exponent: float = 0.5
+    size_exponent: float = 0.75
     """An order's products count less by this power of its number of products; 0: all count alike."""
-    fit_half_life_days: float = 0.0
+    fit_half_life_days: float = 60.0
     """A rule between orders this old counts half; 0: all count alike."""
     history_decay: float = 0.6
+    half_life_days: float = 60.0
+    count_weight: float = 1.0
 
 
 class SequentialRules(NeighbourModel):
