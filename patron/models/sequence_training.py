@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from patron.files import sync
+from patron.models import sequence_checkpoint as checkpoints
 from patron.models.sequence import Progress, SequenceConfig
 from patron.models.sequence_data import Sequences, batches, held_out, taste
 from patron.models.sequence_network import Network, loss
@@ -86,59 +84,6 @@ class Fitting:
             self.best_epoch, self.best_ndcg = self.epoch, ndcg
             self.best = {name: each.numpy().copy() for name, each in self.network.state_dict().items()}
 
-    def save(self, folder: Path, fingerprint: str) -> None:
-        """Put weights, moments and progress into one file that takes the place of the last."""
-        optimizer = self.optimizer.state_dict()["state"]
-        aside = folder / ".checkpoint.npz"
-        np.savez(
-            aside,
-            allow_pickle=False,
-            facts=np.asarray(json.dumps({"fingerprint": fingerprint, **self._facts()})),
-            **{f"network.{name}": each.numpy() for name, each in self.network.state_dict().items()},
-            **{f"best.{name}": each for name, each in self.best.items()},
-            **{
-                f"optimizer.{place}.{name}": each.numpy()
-                for place, moments in optimizer.items()
-                for name, each in moments.items()
-            },
-        )
-        sync(aside)
-        aside.replace(folder / "checkpoint.npz")
-
-    def _facts(self) -> dict[str, float | int | str]:
-        return {name: getattr(self, name) for name in FACTS}
-
-    def restore(self, folder: Path, fingerprint: str) -> None:
-        """Go on where `save` left off; nothing happens where the file is missing or of another fit."""
-        path = folder / "checkpoint.npz"
-        if not path.is_file():
-            return
-        with np.load(path, allow_pickle=False) as stored:
-            facts = json.loads(str(stored["facts"]))
-            if facts.pop("fingerprint") != fingerprint:
-                return
-            groups: dict[str, dict[str, NDArray[np.float32]]] = {"network": {}, "best": {}, "optimizer": {}}
-            for name in set(stored.files) - {"facts"}:
-                group, _, rest = name.partition(".")
-                groups[group][rest] = stored[name]
-        for name, value in facts.items():
-            setattr(self, name, value)
-        self.best = groups["best"]
-        self.network.load_state_dict(
-            {name: torch.from_numpy(each) for name, each in groups["network"].items()}
-        )
-        self._restore_optimizer(groups["optimizer"])
-
-    def _restore_optimizer(self, moments: dict[str, NDArray[np.float32]]) -> None:
-        state: dict[int, dict[str, torch.Tensor]] = {}
-        for key, each in moments.items():
-            place, _, name = key.partition(".")
-            state.setdefault(int(place), {})[name] = torch.from_numpy(each)
-        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
-
-
-FACTS = ("phase", "epoch", "seconds", "best_epoch", "best_ndcg")
-
 
 def fitted(
     whole: Sequences,
@@ -153,9 +98,9 @@ def fitted(
     The best epoch is found on each customer's last new products, which are held out until then.
     """
     fitting = Fitting(n_products, config, seed)
-    mark = _fingerprint(whole, n_products, config, seed)
+    mark = checkpoints.fingerprint(whole, n_products, config, seed)
     if checkpoint:
-        fitting.restore(checkpoint, mark)
+        checkpoints.restore(fitting, checkpoint, mark)
     loop = _Loop(fitting, config, checkpoint, mark, advance)
     if fitting.phase == "search":
         loop.search(whole)
@@ -177,7 +122,7 @@ class _Loop:
     ) -> None:
         self.fitting, self.config, self.checkpoint = fitting, config, checkpoint
         self.mark, self.advance = mark, advance
-        self.before, self.begun = fitting.seconds, time.monotonic()
+        self.before, self.begun, self.slowest = fitting.seconds, time.monotonic(), 0.0
 
     def search(self, whole: Sequences) -> None:
         fitting, held = self.fitting, held_out(whole)
@@ -210,30 +155,22 @@ class _Loop:
             self._use_best()
 
     def _in_time(self, share: float) -> bool:
-        """At least one epoch is always learned."""
-        budget = self.config.time_budget_seconds
-        return budget == 0 or self.fitting.epoch == 0 or self.fitting.seconds < budget * share
+        """Whether one more epoch fits into this share of the budget; the first of a phase always does."""
+        budget = self.config.time_budget_seconds * share
+        return budget == 0 or self.fitting.epoch == 0 or self.fitting.seconds + self.slowest <= budget
 
     def _ended(self, epochs: int, found: float, ndcg: float | None) -> None:
-        fitting = self.fitting
-        fitting.seconds = self.before + time.monotonic() - self.begun
+        fitting, seconds = self.fitting, self.before + time.monotonic() - self.begun
+        self.slowest = max(self.slowest, seconds - fitting.seconds)
+        fitting.seconds = seconds
         if self.checkpoint:
-            fitting.save(self.checkpoint, self.mark)
+            checkpoints.save(fitting, self.checkpoint, self.mark)
         if self.advance:
             self.advance(Progress(fitting.phase, fitting.epoch, epochs, found, ndcg, fitting.seconds))
 
     def _use_best(self) -> None:
         weights = {name: torch.from_numpy(each) for name, each in self.fitting.best.items()}
         self.fitting.network.load_state_dict(weights)
-
-
-def _fingerprint(whole: Sequences, n_products: int, config: SequenceConfig, seed: int) -> str:
-    """What a checkpoint must agree with: data, settings and seed. The time budget may change."""
-    facts = config.model_dump_json(exclude={"time_budget_seconds"})
-    digest = hashlib.sha256(f"{facts} {n_products} {seed}".encode())
-    for each in (whole.product, whole.at, whole.starts):
-        digest.update(each.tobytes())
-    return digest.hexdigest()
 
 
 @torch.no_grad()
