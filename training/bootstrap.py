@@ -72,6 +72,12 @@ def difference(
     return Interval(one.metrics[name] - other.metrics[name], *_bounds(gaps, (1 - level) / 2))
 
 
+def paired(gaps: NDArray[np.float64], seed: int, rounds: int = 400, level: float = 0.95) -> Interval:
+    """Bootstrap interval of the mean of one difference a customer."""
+    means = [float(gaps[each].mean()) for each in draws(len(gaps), rounds, seed)]
+    return Interval(float(gaps.mean()), *_bounds(means, (1 - level) / 2))
+
+
 def _bounds(values: list[float], tail: float) -> tuple[float, float]:
     found = np.asarray(values)
     found = found[~np.isnan(found)]

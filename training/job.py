@@ -65,6 +65,10 @@ class Job(ABC):
     def choose(self) -> tuple[str, dict[str, float]]:
         """The candidate that does best before the test window, and each one's score there."""
 
+    def simpler(self, kind: str) -> str | None:
+        """The candidate that ships in the place of `kind` unless `kind` is shown to be better."""
+        return None
+
     @abstractmethod
     def validate(self) -> float:
         """Score of the configured candidate on the validation window; tuning maximises it."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from features.cutoffs import span
@@ -40,26 +41,39 @@ class Purchases:
                 lines = lines.filter(lines.customer_id.isnull() | lines.customer_id.notin(sorted(refused)))
             found = (
                 lines.order_by("at", "order_id", "product_id")
-                .select("customer_id", "order_id", "product_id", "at")
+                .select("customer_id", "order_id", "product_id", "at", "paid_cents", "units_milli")
                 .to_pyarrow()
             )
             self.facts = lake_table(engine, lake, "products").to_pyarrow()
+            self.people = lake_table(engine, lake, "customers").to_pyarrow()
             self.first, self.last = span(staged)
         finally:
             engine.disconnect()
         self.customer, self.customers = coded(found["customer_id"])
         self.order, _ = coded(found["order_id"])
-        self.product, self.products = coded(found["product_id"])
+        launched = self.facts.filter(pc.is_valid(self.facts["available_from"]))
+        self.product, self.products = coded(found["product_id"], launched["product_id"])
         self.at = found["at"].to_numpy()
+        units = np.maximum(found["units_milli"].to_numpy(), 1) / 1000
+        self.price = found["paid_cents"].to_numpy() / 100 / units
+        self.available_from = np.full(len(self.products), np.inf)
+        places = {name: place for place, name in enumerate(self.products.tolist())}
+        starts = launched["available_from"].cast(pa.timestamp("s", "UTC")).cast(pa.int64()).to_pylist()
+        for name, start in zip(launched["product_id"].to_pylist(), starts, strict=True):
+            self.available_from[places[name]] = start
 
-    def until(self, cutoff: datetime) -> Interactions:
-        """Everything before the cutoff, over the products that were sold in the year before it.
+    def until(self, cutoff: datetime, *, profiles: bool = False) -> Interactions:
+        """Everything before the cutoff, over the products sold or launched in the year before it.
 
-        Customers and orders are numbered anew: how many come later must not show in the numbers.
+        A product was launched when it became available, which a shop may not tell: it is then unknown until
+        it is sold. Customers and orders are numbered anew: how many come later must not show in the numbers.
+        With `profiles` it says where customers live today, which is no knowledge of a past cutoff.
         """
         end = int(cutoff.timestamp())
         past = self.at < end
-        sold = np.unique(self.product[past & (self.at >= end - SOLD_WITHIN_DAYS * DAY)])
+        since = end - SOLD_WITHIN_DAYS * DAY
+        launched = np.flatnonzero((self.available_from >= since) & (self.available_from < end))
+        sold = np.union1d(self.product[past & (self.at >= since)], launched)
         position = np.full(len(self.products), -1)
         position[sold] = np.arange(len(sold))
         kept = past & (position[self.product] >= 0)
@@ -70,7 +84,20 @@ class Purchases:
             at=self.at[kept],
             product_ids=self.products[sold],
             as_of=end,
+            price=self.price[kept],
+            **(self.profiles(self.customer[kept]) if profiles else {}),
         )
+
+    def profiles(self, customer: NDArray[np.int64]) -> dict[str, NDArray[np.str_]]:
+        """Region and tier of each of the customers who occur, in the order of their code."""
+        names = self.customers[np.unique(customer[customer >= 0])].tolist()
+        found = {}
+        for kind in ("region", "tier"):
+            known = dict(
+                zip(self.people["customer_id"].to_pylist(), self.people[kind].to_pylist(), strict=True)
+            )
+            found[f"{kind}s"] = np.asarray([known.get(name) or "" for name in names], dtype=np.str_)
+        return found
 
     def pairs(self, start: float, end: float) -> NDArray[np.int64]:
         """Distinct (customer, product) of known customers with start <= time < end, shape (n, 2), sorted."""
@@ -86,6 +113,7 @@ class Purchases:
             titles=texts_or(facts["title"], "").astype(np.str_),
             categories=texts_or(facts["category"], "").astype(np.str_),
             brands=texts_or(facts["brand"], "").astype(np.str_),
+            costs=facts["unit_cost"].cast(pa.float64()).to_numpy().astype(np.float64),
             prices=facts["price"].cast(pa.float64()).to_numpy().astype(np.float64),
             in_stock=in_stock if stock else np.ones(len(facts), dtype=bool),
             visible=texts_or(facts["visible"], True).astype(bool),
@@ -126,11 +154,10 @@ def grouped(
     return [places[pairs[a:b, 1]] for a, b in zip(low, high, strict=True)]
 
 
-def coded(column: Any) -> tuple[NDArray[np.int64], NDArray[np.str_]]:
-    """Codes 0..n-1 by ascending name, -1 for null, and the names."""
-    import pyarrow.compute as pc
-
-    names = pc.unique(column.drop_null()).sort()
+def coded(column: Any, more: Any = None) -> tuple[NDArray[np.int64], NDArray[np.str_]]:
+    """Codes 0..n-1 by ascending name, -1 for null, and the names; those of `more` are among them."""
+    every = column if more is None else pa.chunked_array([*column.chunks, *more.chunks])
+    names = pc.unique(every.drop_null()).sort()
     codes = pc.fill_null(pc.index_in(column, value_set=names), -1)
     found = codes.combine_chunks() if isinstance(codes, pa.ChunkedArray) else codes
     return found.to_numpy().astype(np.int64), np.asarray(names.to_pylist(), dtype=np.str_)

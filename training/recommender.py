@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from copy import copy
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
@@ -14,41 +11,34 @@ from numpy.typing import NDArray
 from features.build import built_cutoffs
 from features.offline import snapshot
 from patron.errors import DataError
-from patron.models.base import HISTORY, CustomerHistory, Model, history
-from patron.models.blend import Blend
+from patron.models.base import HISTORY, PROFILE, CustomerHistory, Model, history
+from patron.models.blend import Blend, BlendConfig
 from patron.models.popularity import Popularity
 from patron.models.products import top
+from patron.models.ranker import Ranker
 from patron.settings import Settings
 from training import metrics, plots
 from training.bootstrap import Indices, Judgement
 from training.job import Job
 from training.purchases import Basket, Purchases, baskets
+from training.ranking import COMPOSITES, DEPTH, Ranked, Settled, Window, fit_ranker, settle, within
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from optuna import Trial
 
-SOURCES = ("buy_again", "item_item", "als", "popularity")
 POPULARITY_WINDOWS = (7, 14, 28, 56, 91, 182)
-DEPTH = 20
-"""Products that are ranked for each customer; metrics look at 10 and 20 of them."""
 KS = (1, 3, 5, 10, 20)
 
 
-@dataclass(frozen=True)
-class Ranked:
-    """Full-catalogue rankings of one model on one window."""
-
-    shown: NDArray[np.int64]
-    """(customers, DEPTH) positions, -1 where the model had nothing more to say."""
-    hits: NDArray[np.bool_]
-    again: NDArray[np.bool_]
-    """(customers, DEPTH): a product that the customer had bought before."""
-
-
 class RecommenderJob(Job):
+    """Sources are fitted before each window; what is chosen is chosen on the windows before the last.
+
+    earlier | validation | test: the ranker learns from the first, everything is chosen on the second, and the
+    judged twin's ranker, learned from both, is judged on the third. What ships moved on by one window.
+    """
+
     short = "recommender"
-    kinds = ("blend", *SOURCES)
     baseline = "popularity"
     primary = "ndcg_at_10"
 
@@ -59,29 +49,60 @@ class RecommenderJob(Job):
         self.cutoff = cutoffs[-1]
         self.test = latest_before(cutoffs, self.cutoff, self.horizon_days)
         self.validation = latest_before(cutoffs, self.test, self.horizon_days)
+        earlier = self.validation - timedelta(days=self.horizon_days)
+        self.earlier = [each for each in cutoffs if each <= earlier][-1:]
         self.purchases = Purchases(settings)
-        self.fitted: dict[datetime, Blend] = {}
         self.panels: dict[datetime, tuple[Basket, list[CustomerHistory]]] = {}
-        self.chosen: dict[str, Any] | None = None
-        self.rankings: dict[str, Ranked] = {}
+        self.forget()
 
     def forget(self) -> None:
-        self.fitted, self.chosen, self.rankings = {}, None, {}
+        self.window_days: int | None = None
+        self.fitted: dict[datetime, Blend] = {}
+        self.windows: dict[datetime, Window] = {}
+        self.chosen: Settled | None = None
+        self.rankers: dict[bool, Ranker] = {}
+        self.rankings: dict[str, Ranked] = {}
+
+    @property
+    def kinds(self) -> tuple[str, ...]:  # type: ignore[override]
+        """The composites, where there is enough to fit a ranker, and every source that is weighted."""
+        known = self.settled().validation
+        return (*(each for each in COMPOSITES if each in known), *self.model_config().asked())
+
+    def model_config(self) -> BlendConfig:
+        return cast(BlendConfig, self.config()[1])
 
     def fitted_at(self, cutoff: datetime) -> Blend:
         """All sources, fitted on what was bought before the cutoff; once a job."""
         if cutoff not in self.fitted:
-            found, config = self.config()
-            blend = cast(Blend, cast(Any, found)(config))
-            interactions = self.purchases.until(cutoff)
+            chosen = {"window_days": self.popularity_window()}
+            blend = Blend(cast(BlendConfig, self.config(popularity=chosen)[1]))
+            newest = cutoff == self.cutoff
             blend.fit(
-                interactions,
-                self.purchases.catalogue(stock=cutoff == self.cutoff),
+                self.purchases.until(cutoff, profiles=newest),
+                self.purchases.catalogue(stock=newest),
                 seed=self.settings.seed,
                 threads=self.settings.threads,
             )
             self.fitted[cutoff] = blend
         return self.fitted[cutoff]
+
+    def popularity_window(self) -> int:
+        """The window with which popularity does best on the validation window."""
+        if self.window_days is None:
+            interactions = self.purchases.until(self.validation)
+            available = self.purchases.catalogue(stock=False).aligned(interactions.product_ids).available
+            basket, _ = self.panel(self.validation)
+            reached = {}
+            for days in POPULARITY_WINDOWS:
+                popular = Popularity(self.model_config().popularity.model_copy(update={"window_days": days}))
+                popular.fit(interactions)
+                first = top(popular.scores(CustomerHistory.empty()), DEPTH, available)
+                hits = within(np.tile(first, (len(basket.bought), 1)), basket.bought)
+                relevant = np.array([len(each) for each in basket.bought])
+                reached[days] = float(metrics.ndcg_at(hits, relevant, 10).mean())
+            self.window_days = max(reached, key=lambda days: reached[days])
+        return self.window_days
 
     def panel(self, cutoff: datetime) -> tuple[Basket, list[CustomerHistory]]:
         """Who bought in the window after the cutoff, and what each had bought as the feature store has it."""
@@ -99,96 +120,81 @@ class RecommenderJob(Job):
     def basket(self, cutoff: datetime, product_ids: NDArray[np.str_]) -> Basket:
         return baskets(self.purchases, product_ids, cutoff, self.horizon_days)
 
-    def settled(self) -> dict[str, Any]:
-        """Popularity's window and the blend's weights, chosen on the validation window alone."""
+    def window(self, cutoff: datetime) -> Window:
+        """The window after the cutoff, as the sources fitted before it see it."""
+        if cutoff not in self.windows:
+            basket, histories = self.panel(cutoff)
+            self.windows[cutoff] = Window(self.fitted_at(cutoff), histories, basket.bought, basket.before)
+        return self.windows[cutoff]
+
+    def settled(self) -> Settled:
+        """What is chosen on the validation window."""
         if self.chosen is None:
-            blend = copy(self.fitted_at(self.validation))
-            basket, histories = self.panel(self.validation)
-            by_window = {}
-            for days in POPULARITY_WINDOWS:
-                popular = self.popularity(self.validation, days)
-                by_window[days] = self.ndcg(popular.scores, blend, self.validation)
-            window = max(by_window, key=lambda days: by_window[days])
-            blend.popularity = self.popularity(self.validation, window)
-            reached = blend.fit_weights(histories, basket.bought, seed=self.settings.seed)
-            self.chosen = {
-                "popularity_window_days": window,
-                "weights": blend.weights["home"],
-                "validation_ndcg_at_10": reached,
-            }
+            windows = [self.window(each) for each in (*self.earlier, self.validation)]
+            if not sum(map(len, windows[-1].bought)):
+                raise DataError(
+                    "No customer bought anything in the validation window. Use an earlier cutoff."
+                )
+            self.chosen = settle(windows, seed=self.settings.seed, threads=self.settings.threads)
         return self.chosen
 
-    def popularity(self, cutoff: datetime, window_days: int) -> Popularity:
-        config = self.fitted_at(cutoff).config.popularity.model_copy(update={"window_days": window_days})
-        popular = Popularity(config)
-        popular.fit(self.purchases.until(cutoff), seed=self.settings.seed, threads=1)
-        return popular
+    def ranker(self, shipped: bool) -> Ranker:
+        """Learned from the windows before the test window; the shipped one from those moved on by one."""
+        if shipped not in self.rankers:
+            cutoffs = [*self.earlier, self.validation, self.test]
+            windows = [self.window(each) for each in (cutoffs[1:] if shipped else cutoffs[:-1])]
+            weights, seed = self.settled().weights, self.settings.seed
+            self.rankers[shipped] = fit_ranker(windows, weights, seed=seed, threads=self.settings.threads)
+        return self.rankers[shipped]
 
     def fit(self, kind: str, shipped: bool) -> Blend:
-        """A blend with the chosen weights, or with all weight on one source."""
+        """Candidates ordered by the ranker or by weights, or the answers of one source."""
         settled = self.settled()
-        cutoff = self.cutoff if shipped else self.test
-        blend = copy(self.fitted_at(cutoff))
-        blend.popularity = self.popularity(cutoff, settled["popularity_window_days"])
-        weights = settled["weights"] if kind == "blend" else {kind: 1.0}
-        blend.weights = {**blend.weights, "home": weights}
-        return blend
+        blend = self.fitted_at(self.cutoff if shipped else self.test)
+        if kind not in COMPOSITES:
+            return blend.variant(home={kind: 1.0})
+        return blend.variant(
+            home=settled.weights,
+            ranker=self.ranker(shipped) if kind == "ranker" else None,
+            new_places=settled.new_places[kind],
+        )
 
     def choose(self) -> tuple[str, dict[str, float]]:
         settled = self.settled()
-        scores = {"blend": settled["validation_ndcg_at_10"]}
-        at_validation = copy(self.fitted_at(self.validation))
-        at_validation.popularity = self.popularity(self.validation, settled["popularity_window_days"])
-        for source in SOURCES:
-            at_validation.weights = {**at_validation.weights, "home": {source: 1.0}}
-            scores[source] = self.ndcg(at_validation.scores, at_validation, self.validation)
-        return max(scores, key=lambda kind: scores[kind]), scores
+        return settled.best, settled.validation
+
+    def simpler(self, kind: str) -> str | None:
+        return self.settled().best_source if kind in COMPOSITES else None
 
     def validate(self) -> float:
-        return float(self.settled()["validation_ndcg_at_10"])
+        settled = self.settled()
+        return settled.validation[settled.best]
 
-    def ndcg(
-        self, scores: Callable[[CustomerHistory], NDArray[np.float32]], blend: Blend, cutoff: datetime
-    ) -> float:
-        ranked = self.ranked(scores, blend, cutoff)
-        basket, _ = self.panel(cutoff)
-        return float(metrics.ndcg_at(ranked.hits, counts(basket.bought), 10).mean())
+    def judged_window(self, blend: Blend) -> Window:
+        """The test window; a blend of another fit ranks its own catalogue."""
+        window = self.window(self.test)
+        if blend.catalogue is window.blend.catalogue:
+            return window
+        basket = self.basket(self.test, blend.catalogue.product_ids)
+        return Window(blend, window.histories, basket.bought, basket.before)
 
     def tested(self, blend: Blend) -> Ranked:
-        """Rankings of the test window; each recipe of this job is ranked once."""
-        if blend.als is not self.fitted_at(self.test).als:
-            return self.ranked(blend.scores, blend, self.test)
-        recipe = str((blend.weights["home"], blend.popularity.config))
+        """Rankings of the test window; each candidate of this job is ranked once."""
+        if blend.catalogue is not self.fitted_at(self.test).catalogue:
+            return self.judged_window(blend).ranked(blend)
+        recipe = str((blend.weights["home"], blend.ranker is None, blend.new_places))
         if recipe not in self.rankings:
-            self.rankings[recipe] = self.ranked(blend.scores, blend, self.test)
+            self.rankings[recipe] = self.window(self.test).ranked(blend)
         return self.rankings[recipe]
-
-    def ranked(
-        self, scores: Callable[[CustomerHistory], NDArray[np.float32]], blend: Blend, cutoff: datetime
-    ) -> Ranked:
-        """A blend of another cutoff ranks another catalogue: what was bought is looked up in its own."""
-        basket, histories = self.panel(cutoff)
-        if blend.catalogue is not self.fitted_at(cutoff).catalogue:
-            basket = self.basket(cutoff, blend.catalogue.product_ids)
-        mask = blend.catalogue.available
-        shown = np.full((len(histories), DEPTH), -1, dtype=np.int64)
-        for row, one in enumerate(histories):
-            found = top(scores(one), DEPTH, mask)
-            shown[row, : len(found)] = found
-        hits = within(shown, basket.bought)
-        return Ranked(shown, hits, within(shown, basket.before))
 
     def judge(self, model: Model) -> Judgement:
         blend = cast(Blend, model)
-        basket, histories = self.panel(self.test)
-        ranked = self.tested(blend)
-        relevant = counts(basket.bought)
-        repeated = [np.isin(b, p[p >= 0]) for b, p in zip(basket.bought, basket.before, strict=True)]
-        repeats = np.array([each.sum() for each in repeated])
+        window, ranked = self.judged_window(blend), self.tested(blend)
+        relevant, repeats = window.relevant, window.repeats
         buyers = popular_counts(self.purchases, blend, self.test)
         customers = len(np.unique(self.purchases.pairs(0, self.test.timestamp())[:, 0]))
         values = {
-            "ndcg_at_10": metrics.ndcg_at(ranked.hits, relevant, 10),
+            "ndcg_at_10": window.ndcg(ranked),
             "recall_at_10": metrics.recall_at(ranked.hits, relevant, 10),
             "recall_at_20": metrics.recall_at(ranked.hits, relevant, 20),
             "hit_rate_at_10": metrics.hit_rate_at(ranked.hits, 10),
@@ -209,40 +215,47 @@ class RecommenderJob(Job):
 
         whole = {"coverage_at_10": metrics.coverage(ranked.shown[:, :10], len(blend.catalogue))}
 
-        lengths = np.array([len(each) for each in histories])
+        lengths = np.array([len(each) for each in window.histories])
         slices = {
             "new customers": np.flatnonzero(lengths == 0),
             "under 20 products": np.flatnonzero((lengths > 0) & (lengths < 20)),
             "20 products and more": np.flatnonzero(lengths >= 20),
         }
-        return Judgement(measure, len(histories), self.primary, slices, whole)
+        return Judgement(measure, len(window.histories), self.primary, slices, whole)
 
     def figures(self, model: Model) -> dict[str, Figure]:
-        curves, basket = {}, self.panel(self.test)[0]
+        curves, window, blend = {}, self.window(self.test), cast(Blend, model)
         for kind in self.kinds:
             hits = self.tested(self.fit(kind, shipped=False)).hits
-            curves[kind] = [float(metrics.recall_at(hits, counts(basket.bought), k).mean()) for k in KS]
-        weights = cast(Blend, model).weights["home"]
-        return {
+            curves[kind] = [float(metrics.recall_at(hits, window.relevant, k).mean()) for k in KS]
+        found = {
             "recall_by_k": plots.by_k(curves, KS, "recall"),
-            "importance": plots.bars(weights, "Weight of each source", "weight (they sum to 1)"),
+            "weights": plots.bars(blend.weights["home"], "Weight of each source", "weight (they sum to 1)"),
         }
+        if blend.ranker is not None:
+            gains = dict(list(blend.ranker.importance.items())[:25])
+            found["importance"] = plots.bars(gains, "What the ranker looks at", "share of the gain")
+        return found
 
     def references(self, model: Model) -> dict[str, str]:
-        return dict(HISTORY)
+        return {**HISTORY, **PROFILE}
 
     def facts(self) -> dict[str, Any]:
-        basket, histories = self.panel(self.test)
+        window, settled = self.window(self.test), self.settled()
         return {
             "window_days": self.horizon_days,
+            "ranker_cutoffs": [f"{each:%Y-%m-%d}" for each in self.earlier],
             "validation_cutoff": f"{self.validation:%Y-%m-%d}",
             "test_cutoff": f"{self.test:%Y-%m-%d}",
-            "test_customers": len(basket.customers),
-            "test_new_customers": sum(1 for each in histories if not len(each)),
-            "products": len(self.fitted_at(self.test).catalogue),
-            "popularity_window_days": self.settled()["popularity_window_days"],
-            "weights": self.settled()["weights"],
-            "products_bought_outside_the_catalogue": int(sum((each < 0).sum() for each in basket.bought)),
+            "test_customers": len(window.histories),
+            "test_new_customers": sum(1 for each in window.histories if not len(each)),
+            "products": len(window.blend.catalogue),
+            "popularity_window_days": self.popularity_window(),
+            "best_source": settled.best_source,
+            "weights": settled.weights,
+            "new_places": settled.new_places,
+            "candidate_ceiling": window.ceiling(self.model_config().ranker.candidates),
+            "products_bought_outside_the_catalogue": int(sum((each < 0).sum() for each in window.bought)),
         }
 
     def warnings(self) -> list[str]:
@@ -273,18 +286,6 @@ def latest_before(cutoffs: list[datetime], end: datetime, days: int) -> datetime
             "history, or set a shorter test_window_days."
         )
     return found[-1]
-
-
-def counts(lists: list[NDArray[np.int64]]) -> NDArray[np.int64]:
-    return np.array([len(each) for each in lists], dtype=np.int64)
-
-
-def within(shown: NDArray[np.int64], lists: list[NDArray[np.int64]]) -> NDArray[np.bool_]:
-    """True where a shown position is in the customer's list."""
-    found = np.zeros(shown.shape, dtype=bool)
-    for row, each in enumerate(lists):
-        found[row] = np.isin(shown[row], each[each >= 0])
-    return found
 
 
 def masked(values: NDArray[np.float64], keep: NDArray[np.bool_]) -> NDArray[np.float64]:

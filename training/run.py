@@ -19,7 +19,7 @@ from patron.files import publish_json, sha256
 from patron.lake.tables import Lake
 from patron.models.base import Model, class_path, open_model
 from training import registry, tracking
-from training.bootstrap import Interval, Judgement, intervals
+from training.bootstrap import Interval, Judgement, difference, intervals
 from training.card import card
 from training.gate import Verdict, decide, limits
 from training.job import Job
@@ -180,14 +180,31 @@ def judge(job: Job, champion: Twin | None, say: Say) -> Judged:
 def passed(
     job: Job, kind: str, judgements: dict[str, Judgement], rival: Judgement | None
 ) -> tuple[str, Verdict]:
-    """The verdict on a candidate; where it is refused and nobody serves yet, the baseline instead."""
+    """The verdict on a candidate, or on the simpler one where that may be as good.
+
+    Where it is refused and nobody serves yet, the baseline is taken instead.
+    """
+    kind, told = earned(job, kind, judgements)
     baseline = judgements[job.baseline] if kind != job.baseline else None
     allowed = limits(job.settings.configs, job.short)
     verdict = decide(judgements[kind], baseline, rival, allowed, job.settings.seed)
+    verdict.reasons[:0] = told
     if verdict.passed or rival is not None:
         return kind, verdict
-    told = f"No champion to compare with: {job.baseline} ships until something beats it."
-    return job.baseline, Verdict(True, [*verdict.reasons, told])
+    last = f"No champion to compare with: {job.baseline} ships until something beats it."
+    return job.baseline, Verdict(True, [*verdict.reasons, last])
+
+
+def earned(job: Job, kind: str, judgements: dict[str, Judgement]) -> tuple[str, list[str]]:
+    """The candidate, if the paired interval shows it better than the simpler one; else that one; and why."""
+    simpler = job.simpler(kind)
+    if simpler is None or not judgements[kind].customers:
+        return kind, []
+    gap = difference(judgements[kind], judgements[simpler], job.settings.seed)
+    says = f"{kind}: {job.primary} is {gap.value:+.4f} ({gap.low:+.4f} to {gap.high:+.4f}) against {simpler}"
+    if gap.low > 0:
+        return kind, [f"{says}: better."]
+    return simpler, [f"{says}: not shown to be better, so {simpler} stands for it."]
 
 
 def record(job: Job, judged: Judged, folder: Path, run_id: str, facts: dict[str, Any]) -> str:

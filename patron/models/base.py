@@ -91,6 +91,9 @@ HISTORY = {
 }
 """The features that a CustomerHistory is made of."""
 
+PROFILE = {"customer_profile:region": "String", "customer_profile:tier": "String"}
+"""What is true of a customer today. It has no history, so nothing is judged at past cutoffs by it."""
+
 
 def history(rows: FeatureRows, position: int) -> CustomerHistory:
     """The history of the customer at `position` of rows that hold the HISTORY features."""
@@ -100,7 +103,15 @@ def history(rows: FeatureRows, position: int) -> CustomerHistory:
         times_bought=np.asarray(rows["own_times_bought"][position], dtype=np.int64),
         days_since=np.asarray(rows["own_days_since"][position], dtype=np.float64),
         interval_days=np.where(intervals < 0, np.nan, intervals),
+        region=_told(rows, "region", position),
+        tier=_told(rows, "tier", position),
     )
+
+
+def _told(rows: FeatureRows, name: str, position: int) -> str:
+    """A text of one customer; "" where the shop does not say."""
+    value = rows[name][position] if name in rows else None
+    return value if isinstance(value, str) else ""
 
 
 @dataclass(frozen=True)
@@ -176,7 +187,13 @@ def class_path(model: Model) -> str:
 def open_model(folder: Path, manifest_hash: str | None = None) -> tuple[Model, Manifest]:
     """Verify a sealed artifact, then load it. Raises ArtifactError before anything is parsed."""
     manifest = verified(folder, manifest_hash)
-    return model_class(manifest.model).load(folder), manifest
+    try:
+        return model_class(manifest.model).load(folder), manifest
+    except (KeyError, TypeError, FileNotFoundError, ValidationError) as error:
+        raise ArtifactError(
+            f"Version {manifest.version} was written by another version of Patron and cannot be read "
+            f"({type(error).__name__}). Train it again: patron train {manifest.name.removeprefix('patron-')}"
+        ) from None
 
 
 def merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:

@@ -1,11 +1,13 @@
-"""The recommender: candidates of every source, normalised, weighted and explained."""
+"""The recommender: candidates of every source, weighted or ranked, and explained."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Sequence
+from copy import copy
+from functools import partial
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,29 +15,31 @@ from pydantic import Field
 
 from patron.errors import DataError
 from patron.models import explanations
-from patron.models.als import ALS, ALSConfig
-from patron.models.base import Config, CustomerHistory, Interactions, Recommendation, Recommender
-from patron.models.buy_again import BuyAgain, BuyAgainConfig
-from patron.models.candidates import Candidates, Mixture, proposed
+from patron.models.base import CustomerHistory, Interactions, Recommendation, Recommender
 from patron.models.catalogue import Catalogue
+from patron.models.content import Content
 from patron.models.diversity import spread
 from patron.models.explanations import CONTEXT, as_history
-from patron.models.item_item import ItemItem, ItemItemConfig
-from patron.models.popularity import Popularity, PopularityConfig
-from patron.models.products import read_config, top
+from patron.models.item_item import ItemItem
+from patron.models.places import with_new
+from patron.models.popularity import Popularity
+from patron.models.products import read_config
+from patron.models.ranker import Ranker, RankerConfig
+from patron.models.ranking_features import Columns, ProductNumbers, described
+from patron.models.shortlist import Shortlist, loudest
+from patron.models.sources import STRANGERS, SourcesConfig
 from patron.models.weights import Panel, search
 
 Weights = dict[str, float]
 Mask = NDArray[np.bool_]
 
-Source = Popularity | ItemItem | ALS | BuyAgain
-
+HOME = "home"
 MAX_REASONS = 2
 POOL = 5
 """Candidates for each place of an answer that is spread over categories."""
 
 PLACEMENTS: dict[str, Weights] = {
-    "home": {"buy_again": 0.6, "als": 0.15, "popularity": 0.1, "item_item": 0.1, "together": 0.05},
+    HOME: {"buy_again": 0.6, "als": 0.15, "popularity": 0.1, "item_item": 0.1, "together": 0.05},
     "product": {"context_item_item": 0.5, "context_together": 0.3, "als": 0.1, "popularity": 0.1},
     "cart": {"context_together": 0.6, "context_item_item": 0.2, "als": 0.1, "popularity": 0.1},
     "buy_again": {"buy_again": 1.0},
@@ -43,13 +47,13 @@ PLACEMENTS: dict[str, Weights] = {
 """Weights where a config names none. `context_together` is `together` asked about the page or the basket."""
 
 
-class BlendConfig(Config):
-    popularity: PopularityConfig = PopularityConfig()
-    item_item: ItemItemConfig = ItemItemConfig()
-    als: ALSConfig = ALSConfig()
-    buy_again: BuyAgainConfig = BuyAgainConfig()
-    together: ItemItemConfig = ItemItemConfig(basket="order")
-    candidates: int = 200
+SIMILAR = (("item_item", explanations.same_customers), ("content", explanations.alike))
+TOGETHER = (("together", explanations.with_product),)
+"""Sources of a product's neighbours, in turn, and how each is explained."""
+
+
+class BlendConfig(SourcesConfig):
+    candidates: int = 100
     """Best products that each source may propose."""
     normalise: Literal["max", "rank"] = "max"
     """What makes sources comparable: score over the source's best score, or offset / (offset + rank)."""
@@ -57,40 +61,50 @@ class BlendConfig(Config):
     """The larger, the less the first ranks stand out; only for `rank`."""
     weights: dict[str, Weights] = Field(default=PLACEMENTS)
     """Placement -> source -> weight; a placement without its own takes those of `home`."""
+    ranker: RankerConfig = RankerConfig()
 
 
 class Blend(Recommender):
-    """Holds the catalogue and one fitted model a source. Answers are deterministic."""
+    """Holds the catalogue, one fitted model a source and, once fitted, a ranker. Answers are deterministic.
+
+    The ranker orders what is shown at `home` and wherever a placement has no weights of its own; without it
+    the weights do. `new_places` of each ten places there are kept for products new to the customer.
+    """
 
     Config = BlendConfig
 
     def __init__(self, config: BlendConfig | None = None) -> None:
         self.config = config or BlendConfig()
-        self.popularity = Popularity(self.config.popularity)
-        self.item_item = ItemItem(self.config.item_item)
-        self.als = ALS(self.config.als)
-        self.buy_again = BuyAgain(self.config.buy_again)
-        self.together = ItemItem(self.config.together)
+        self.sources = self.config.opened()
         self.weights = {name: dict(each) for name, each in (PLACEMENTS | self.config.weights).items()}
+        self.ranker: Ranker | None = None
+        self.new_places = 0
         self.catalogue = Catalogue.of(np.zeros(0, dtype="U1"))
+        self.numbers = ProductNumbers({}, np.zeros(0, dtype=np.int64))
 
     @property
     def product_ids(self) -> NDArray[np.str_]:  # type: ignore[override]
         return self.catalogue.product_ids
 
     @property
-    def sources(self) -> dict[str, Source]:
-        return {
-            "popularity": self.popularity,
-            "item_item": self.item_item,
-            "als": self.als,
-            "buy_again": self.buy_again,
-            "together": self.together,
-        }
+    def popularity(self) -> Popularity:
+        return cast(Popularity, self.sources["popularity"])
 
-    @property
-    def source_names(self) -> list[str]:
-        return list(self.sources)
+    def variant(
+        self,
+        *,
+        home: Weights | None = None,
+        popularity: Popularity | None = None,
+        ranker: Ranker | None = None,
+        new_places: int = 0,
+    ) -> Self:
+        """The same fitted sources, with what is given in the place of this blend's own."""
+        other = copy(self)
+        other.weights = {**self.weights, HOME: home or self.weights[HOME]}
+        other.sources = {**self.sources, "popularity": popularity or self.popularity}
+        other.ranker, other.new_places = ranker, new_places
+        other._share_index()
+        return other
 
     def fit(
         self,
@@ -107,6 +121,7 @@ class Blend(Recommender):
         """
         known = catalogue or Catalogue.of(interactions.product_ids)
         self.catalogue = known.aligned(interactions.product_ids)
+        self.numbers = ProductNumbers.of(interactions, self.catalogue)
         for source in self.sources.values():
             source.fit(interactions, self.catalogue, seed=seed, threads=threads)
         self._share_index()
@@ -118,16 +133,15 @@ class Blend(Recommender):
 
     def fit_weights(
         self,
-        histories: Sequence[CustomerHistory],
+        shortlists: Sequence[Shortlist],
         relevant: Sequence[Iterable[int]],
         *,
         seed: int = 0,
-        placement: str = "home",
         max_customers: int = 2000,
     ) -> float:
-        """Choose the weights of a placement on customers of a window after the fit; returns their ndcg@10.
+        """Choose the weights of `home` on customers of a window after the fit; returns their ndcg@10.
 
-        relevant: for each history the positions bought in that window; customers without any are left out,
+        relevant: for each shortlist the positions bought in that window; customers without any are left out,
         and a sample drawn with `seed` stands for more than `max_customers`. Raises DataError if none is left.
         """
         bought = [np.unique(np.asarray(list(each), dtype=np.int64)) for each in relevant]
@@ -136,21 +150,44 @@ class Blend(Recommender):
             raise DataError("No customer bought anything in the validation window. Use an earlier cutoff.")
         if len(chosen) > max_customers:
             chosen = np.random.default_rng(seed).choice(chosen, max_customers, replace=False).tolist()
-        mask = self.catalogue.available
-        found = [[self._proposed(name, histories[row], mask) for name in self.source_names] for row in chosen]
-        panel = Panel.of(found, [bought[row] for row in chosen])
+        panel = Panel.of([shortlists[row] for row in chosen], [bought[row] for row in chosen])
         best, reached = search(panel, seed)
-        self.weights[placement] = {
+        self.weights[HOME] = {
             name: round(float(weight), 6)
-            for name, weight in zip(self.sources, best, strict=True)
+            for name, weight in zip(self.config.asked(), best, strict=True)
             if weight > 0
         }
         return reached
 
-    def scores(self, history: CustomerHistory, placement: str = "home") -> NDArray[np.float32]:
-        """The blended score of every product; 0 for what no source proposed or what cannot be sold."""
+    def shortlist(self, history: CustomerHistory, mask: Mask | None = None, limit: int = 0) -> Shortlist:
+        """What every source proposes for a customer.
+
+        mask: products that may be shown; None: all that can be sold. limit: more than `candidates` a source.
+        """
+        allowed = self.catalogue.available if mask is None else mask
+        return self._asked(dict.fromkeys(self.config.asked(), 1.0), history, (), allowed, limit)
+
+    def candidates(
+        self, shortlist: Shortlist, history: CustomerHistory, size: int
+    ) -> tuple[Shortlist, Columns]:
+        """At most `size` candidates of a shortlist of all sources, and what a ranker may know of them."""
+        mixed = shortlist.weighted(self.weights[HOME]).sum(axis=1)
+        kept = shortlist.at(shortlist.best(mixed, size))
+        own = self.catalogue.index.positions(history.product_ids)
+        return kept, described(kept, history, own, self.numbers, self.sources)
+
+    def order(self, shortlist: Shortlist, history: CustomerHistory) -> NDArray[np.int64]:
+        """Positions for `home`, best first, of a shortlist of all sources, before places are kept."""
+        kept, scores = self._judged(shortlist, history, self.weights[HOME], self.ranker)
+        return kept.positions[_best(scores)]
+
+    def scores(self, history: CustomerHistory, placement: str = HOME) -> NDArray[np.float32]:
+        """The score of every product; 0 for what no source proposed or what cannot be sold."""
         mask = self._mask(history, None, (), placement, ())
-        return self._mixture(history, mask, placement).scores()
+        kept, scores = self._answered(history, mask, placement)
+        dense = np.zeros(len(self.catalogue), dtype=np.float32)
+        dense[kept.positions] = scores
+        return dense
 
     def recommend(
         self,
@@ -158,7 +195,7 @@ class Blend(Recommender):
         limit: int,
         allowed: Mask | None = None,
         exclude: Collection[str] = (),
-        placement: str = "home",
+        placement: str = HOME,
         explain: bool = True,
         context_product_ids: Collection[str] = (),
         diversity: float = 0.0,
@@ -172,14 +209,20 @@ class Blend(Recommender):
         diversity: 0..1, how far to spread over categories; scores then no longer fall from rank to rank.
         """
         mask = self._mask(history, allowed, exclude, placement, context_product_ids)
-        mixture = self._mixture(history, mask, placement, context_product_ids, limit)
-        total = mixture.scores()
-        pool = limit if diversity <= 0 else limit * POOL
-        chosen = top(total, pool)
-        if placement != "buy_again":
-            chosen = np.concatenate([chosen, self._popular_beside(chosen, mask, pool - len(chosen))])
-        chosen = chosen[spread(total[chosen], self.catalogue.categories[chosen], limit, diversity)]
-        return self._answers(chosen, mixture, total, history, context_product_ids, explain)
+        kept, scores = self._answered(history, mask, placement, context_product_ids, limit)
+        rows = _best(scores)
+        if diversity > 0:
+            rows = rows[: limit * POOL]
+            categories = self.catalogue.categories[kept.positions[rows]]
+            rows = rows[spread(scores[rows], categories, len(rows), diversity)]
+        if self._is_home(placement, context_product_ids):
+            rows = rows[self.keep_places(kept.positions[rows], history, self.new_places, limit)]
+        rows = rows[: max(limit, 0)]
+        found = self._answers(kept.at(rows), scores[rows], history, placement, context_product_ids, explain)
+        if placement == "buy_again":
+            return found
+        beside = self._popular_beside(kept.positions[rows], mask, limit - len(found))
+        return found + [self._popular(each, 0.0, explain) for each in beside.tolist()]
 
     def rank(
         self, history: CustomerHistory, product_ids: Sequence[str], explain: bool = False
@@ -188,11 +231,11 @@ class Blend(Recommender):
         positions = np.unique(self.catalogue.index.positions(product_ids))
         mask = np.zeros(len(self.catalogue), dtype=np.bool_)
         mask[positions[positions >= 0]] = True
-        mixture = self._mixture(history, mask, limit=len(positions))
-        total = mixture.scores()
-        chosen = top(total, len(positions))
-        chosen = np.concatenate([chosen, self._popular_beside(chosen, mask, len(positions))])
-        ranked = self._answers(chosen, mixture, total, history, (), explain)
+        kept, scores = self._answered(history, mask, limit=len(positions))
+        rows = _best(scores)
+        ranked = self._answers(kept.at(rows), scores[rows], history, HOME, (), explain)
+        beside = self._popular_beside(kept.positions[rows], mask, len(positions))
+        ranked += [self._popular(each, 0.0, explain) for each in beside.tolist()]
         unknown = dict.fromkeys(each for each in product_ids if self.catalogue.position(each) is None)
         return ranked + [Recommendation(each, 0.0, "unknown") for each in unknown]
 
@@ -206,22 +249,22 @@ class Blend(Recommender):
     ) -> list[Recommendation]:
         """Neighbours of a product; the popular of its category, then of the shop, follow with score 0.
 
+        Similar are first those that share customers, then those that share facts, as new products do.
         Scores are similarities in 0..1. An unknown product is answered with popular ones.
         """
-        alike = kind == "similar"
-        model = self.item_item if alike else self.together
         mask = self._mask(CustomerHistory.empty(), allowed, exclude, "product", (product_id,))
-        positions, values = model.neighbours_of(product_id)
-        kept = np.flatnonzero(mask[positions])[: max(limit, 0)]
-        tell = explanations.same_customers if alike else explanations.with_product
-        name, reasons = "item_item" if alike else "together", [tell(self.catalogue, product_id)]
-        found = [
-            Recommendation(str(self.product_ids[positions[each]]), float(values[each]), name, list(reasons))
-            for each in kept
-        ]
-        taken = positions[kept].astype(np.int64)
-        rest = self._popular_beside(taken, mask, limit - len(kept), near=product_id)
-        return found + [self._popular(position, 0.0, explain=True) for position in rest]
+        found: list[Recommendation] = []
+        for name, tell in SIMILAR if kind == "similar" else TOGETHER:
+            near, values = cast(ItemItem | Content, self.sources[name]).neighbours_of(product_id)
+            kept = np.flatnonzero(mask[near])[: max(limit - len(found), 0)]
+            mask[near[kept]] = False
+            found += [
+                Recommendation(str(self.product_ids[near[each]]), float(values[each]), name, [reason])
+                for each in kept
+                for reason in [tell(self.catalogue, product_id)]
+            ]
+        rest = self._popular_beside(np.zeros(0, dtype=np.int64), mask, limit - len(found), near=product_id)
+        return found + [self._popular(position, 0.0, explain=True) for position in rest.tolist()]
 
     def popular(
         self, limit: int, allowed: Mask | None = None, exclude: Collection[str] = ()
@@ -249,32 +292,65 @@ class Blend(Recommender):
         mask[hidden[hidden >= 0]] = False
         return mask
 
-    def _mixture(
+    def _answered(
         self,
         history: CustomerHistory,
         mask: Mask,
-        placement: str = "home",
+        placement: str = HOME,
         context: Collection[str] = (),
         limit: int = 0,
-    ) -> Mixture:
-        """What each source that has a weight adds to which products."""
-        parts = {}
-        for name, weight in self._weights(placement, context).items():
-            asked = as_history(context) if name.startswith(CONTEXT) else history
-            if weight > 0 and (len(asked) or name == "popularity"):
-                positions, values = self._proposed(name.removeprefix(CONTEXT), asked, mask, limit)
-                parts[name] = (positions, values * np.float32(weight))
-        return Mixture(parts, len(self.catalogue))
+    ) -> tuple[Shortlist, NDArray[np.float32]]:
+        """Candidates and their scores, as the placement is answered."""
+        weights = self._weights(placement, context)
+        ranker = self.ranker if self._is_home(placement, context) else None
+        if history.region and not len(history) and self._is_home(placement, context):
+            weights, ranker = {STRANGERS: 1.0}, None
+        asked = weights if ranker is None else dict.fromkeys(self.config.asked(), 1.0)
+        return self._judged(
+            self._asked(asked, history, context, mask, limit), history, weights, ranker, limit
+        )
+
+    def _asked(
+        self, weights: Weights, history: CustomerHistory, context: Collection[str], mask: Mask, limit: int
+    ) -> Shortlist:
+        """The proposals of the sources that have a weight."""
+        page = as_history(context)
+        asked = {
+            name: partial(self.sources[source].scores, page if name.startswith(CONTEXT) else history)
+            for name, weight in weights.items()
+            if weight > 0 and (source := name.removeprefix(CONTEXT)) in self.sources
+        }
+        offset = self.config.rank_offset if self.config.normalise == "rank" else None
+        return Shortlist.of(asked, mask, max(self.config.candidates, limit), offset)
+
+    def _judged(
+        self,
+        shortlist: Shortlist,
+        history: CustomerHistory,
+        weights: Weights,
+        ranker: Ranker | None,
+        limit: int = 0,
+    ) -> tuple[Shortlist, NDArray[np.float32]]:
+        if ranker is None or not len(shortlist):
+            return shortlist, shortlist.weighted(weights).sum(axis=1)
+        kept, columns = self.candidates(shortlist, history, max(ranker.config.candidates, limit))
+        return kept, ranker.scores(columns)
 
     def _weights(self, placement: str, context: Collection[str]) -> Weights:
-        """Those of the placement; of `home` where it has none, or asks about a page that was not named."""
-        weights = self.weights.get(placement, self.weights["home"])
-        lost = not context and any(name.startswith(CONTEXT) for name in weights)
-        return self.weights["home"] if lost else weights
+        return self.weights[HOME] if self._is_home(placement, context) else self.weights[placement]
 
-    def _proposed(self, name: str, history: CustomerHistory, mask: Mask, limit: int = 0) -> Candidates:
-        offset = self.config.rank_offset if self.config.normalise == "rank" else None
-        return proposed(self.sources[name], history, mask, max(self.config.candidates, limit), offset)
+    def _is_home(self, placement: str, context: Collection[str]) -> bool:
+        """Whether the placement has no weights of its own, or they ask about a page that was not named."""
+        if placement == HOME or placement not in self.weights:
+            return True
+        return not context and any(name.startswith(CONTEXT) for name in self.weights[placement])
+
+    def keep_places(
+        self, positions: NDArray[np.int64], history: CustomerHistory, new_places: int, limit: int
+    ) -> NDArray[np.int64]:
+        """Indices of the positions to show, `new_places` of each ten being new to the customer."""
+        own = self.catalogue.index.positions(history.product_ids)
+        return with_new(~np.isin(positions, own), new_places, max(limit, 0))
 
     def _popular_beside(
         self, chosen: NDArray[np.int64], mask: Mask, limit: int, near: str | None = None
@@ -297,40 +373,50 @@ class Blend(Recommender):
 
     def _answers(
         self,
-        chosen: NDArray[np.int64],
-        mixture: Mixture,
-        total: NDArray[np.float32],
+        chosen: Shortlist,
+        scores: NDArray[np.float32],
         history: CustomerHistory,
+        placement: str,
         context: Collection[str],
         explain: bool,
     ) -> list[Recommendation]:
-        loud = [names or ["popularity"] for names in mixture.loudest(chosen, MAX_REASONS)]
+        shares = chosen.weighted(self._weights(placement, context))
+        unweighted = shares.sum(axis=1, keepdims=True) <= 0  # the ranker chose what no weight speaks for
+        names = loudest(np.where(unweighted, chosen.values, shares), chosen.names, MAX_REASONS)
         told = explanations.Explainer(self.catalogue, self.sources, history, context)
-        reasons = told.reasons(chosen, loud) if explain else [[] for _ in loud]
+        reasons = told.reasons(chosen.positions, names) if explain else [[] for _ in names]
         return [
-            Recommendation(
-                str(self.product_ids[position]), float(total[position]), names[0].removeprefix(CONTEXT), why
-            )
-            for position, names, why in zip(chosen, loud, reasons, strict=True)
+            Recommendation(str(self.product_ids[position]), float(score), loud[0].removeprefix(CONTEXT), why)
+            for position, score, loud, why in zip(chosen.positions, scores, names, reasons, strict=True)
         ]
 
     def save(self, folder: Path) -> None:
         self.catalogue.save(folder)
+        self.numbers.save(folder / "numbers.npz")
         for name, source in self.sources.items():
             (folder / name).mkdir()
             source.save(folder / name)
+        if self.ranker is not None:
+            self.ranker.save(folder)
         (folder / "config.json").write_text(self.config.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        (folder / "weights.json").write_text(json.dumps(self.weights, indent=2) + "\n", encoding="utf-8")
+        state = {"weights": self.weights, "new_places": self.new_places}
+        (folder / "blend.json").write_text(json.dumps(state, indent=2) + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         blend = cls(read_config(folder, BlendConfig))
         blend.catalogue = Catalogue.load(folder)
-        blend.popularity = Popularity.load(folder / "popularity")
-        blend.item_item = ItemItem.load(folder / "item_item")
-        blend.als = ALS.load(folder / "als")
-        blend.buy_again = BuyAgain.load(folder / "buy_again")
-        blend.together = ItemItem.load(folder / "together")
-        blend.weights = json.loads((folder / "weights.json").read_text(encoding="utf-8"))
+        blend.numbers = ProductNumbers.load(folder / "numbers.npz")
+        blend.sources = {name: type(each).load(folder / name) for name, each in blend.sources.items()}
+        if (folder / "ranker.txt").is_file():
+            blend.ranker = Ranker.load(folder)
+        state = json.loads((folder / "blend.json").read_text(encoding="utf-8"))
+        blend.weights, blend.new_places = state["weights"], state["new_places"]
         blend._share_index()
         return blend
+
+
+def _best(scores: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Rows with a score above 0, best first; ties stand in product order."""
+    order = np.argsort(-scores, kind="stable")
+    return order[scores[order] > 0]

@@ -19,6 +19,7 @@ UNKNOWN: dict[str, Any] = {
     "categories": "",
     "brands": "",
     "prices": np.nan,
+    "costs": np.nan,
     "in_stock": True,
     "visible": True,
 }
@@ -35,7 +36,9 @@ class Catalogue:
     """"" for none, as for brands."""
     brands: NDArray[np.str_]
     prices: NDArray[np.float64]
-    """In the shop's currency; NaN where unknown."""
+    """In the shop's currency; NaN where unknown, as for costs."""
+    costs: NDArray[np.float64]
+    """What a unit costs the shop."""
     in_stock: NDArray[np.bool_]
     visible: NDArray[np.bool_]
     """False for postage, fees and vouchers: money, never recommended."""

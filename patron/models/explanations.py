@@ -7,7 +7,11 @@
 | because_you_bought | shares customers with a product of the history (named in product_id) |
 | similar_taste | customers with similar taste buy it |
 | often_bought_with | shares orders with a product of the history or of the page (named in product_id) |
+| often_bought_after | customers who bought a product of the history bought it next (named in product_id) |
+| similar_product | alike in category, brand or title to a product of the history (named in product_id) |
 | popular | many customers bought it lately |
+| popular_in_category | the same, in a category that the customer buys |
+| popular_in_region | the same, among customers of the region or tier |
 """
 
 from __future__ import annotations
@@ -20,8 +24,11 @@ from numpy.typing import NDArray
 from patron.models.base import CustomerHistory, Reason, Recommender
 from patron.models.buy_again import BuyAgain
 from patron.models.catalogue import Catalogue
-from patron.models.item_item import ItemItem
+from patron.models.category_popularity import CategoryPopularity
+from patron.models.content import Content
+from patron.models.neighbours import NeighbourModel
 from patron.models.popularity import Popularity
+from patron.models.regional_popularity import RegionalPopularity
 
 DUE = 0.75
 """Share of the usual interval after which a product counts as due."""
@@ -68,11 +75,17 @@ class Explainer:
             bought = self.catalogue.index.positions(self.history.product_ids).tolist()
             entries = {position: entry for entry, position in enumerate(bought)}
             return [repeat(self.history, entries[each]) for each in positions.tolist()]
-        if isinstance(source, ItemItem):
+        if isinstance(source, CategoryPopularity):
+            return [popular_in_category(self.catalogue, each) for each in positions.tolist()]
+        if isinstance(source, RegionalPopularity):
+            return [popular_in_region() for _ in positions]
+        if isinstance(source, NeighbourModel | Content):
             return self._shared(name, source, positions)
         return [similar_taste() for _ in positions]
 
-    def _shared(self, name: str, source: ItemItem, positions: NDArray[np.int64]) -> list[Reason]:
+    def _shared(
+        self, name: str, source: NeighbourModel | Content, positions: NDArray[np.int64]
+    ) -> list[Reason]:
         given = as_history(self.context) if name.startswith(CONTEXT) else self.history
         tell = TELL.get(name, with_product)
         strongest = source.strongest_each(given, positions)
@@ -95,6 +108,15 @@ def because_of(catalogue: Catalogue, product_id: str) -> Reason:
     return Reason("because_you_bought", f"Because you bought {_title(catalogue, product_id)}", product_id)
 
 
+def after_product(catalogue: Catalogue, product_id: str) -> Reason:
+    text = f"Customers who bought {_title(catalogue, product_id)} bought this next"
+    return Reason("often_bought_after", text, product_id)
+
+
+def alike(catalogue: Catalogue, product_id: str) -> Reason:
+    return Reason("similar_product", f"Similar to {_title(catalogue, product_id)}", product_id)
+
+
 def with_product(catalogue: Catalogue, product_id: str) -> Reason:
     return Reason("often_bought_with", f"Often bought with {_title(catalogue, product_id)}", product_id)
 
@@ -104,7 +126,15 @@ def same_customers(catalogue: Catalogue, product_id: str) -> Reason:
     return Reason("similar_taste", text, product_id)
 
 
-TELL = {"item_item": because_of, "context_item_item": same_customers}
+TELL = {
+    "item_item": because_of,
+    "ease": because_of,
+    "sequential_rules": after_product,
+    "content": alike,
+    "context_item_item": same_customers,
+    "context_sequential_rules": after_product,
+    "context_content": alike,
+}
 
 
 def similar_taste() -> Reason:
@@ -117,6 +147,14 @@ def popular(model: Popularity, position: int) -> Reason:
         return Reason("popular", "Popular in this shop")
     who = "1 customer" if buyers == 1 else f"{buyers} customers"
     return Reason("popular", f"Bought by {who} in the last {model.config.window_days} days")
+
+
+def popular_in_category(catalogue: Catalogue, position: int) -> Reason:
+    return Reason("popular_in_category", f"Popular in {catalogue.categories[position]}")
+
+
+def popular_in_region() -> Reason:
+    return Reason("popular_in_region", "Popular with customers like you")
 
 
 def _title(catalogue: Catalogue, product_id: str) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from patron.models.activity import Numbers
 from patron.models.base import Config
@@ -67,7 +68,7 @@ class Trees:
         data = lightgbm.Dataset(inputs, label=outcome, feature_name=list(names), params={"verbosity": -1})
         return cls(lightgbm.train(parameters, data, num_boost_round=config.trees))
 
-    def raw(self, inputs: Numbers) -> Numbers:
+    def raw(self, inputs: NDArray[np.floating]) -> Numbers:
         """Sum of the leaves, shape (customers,)."""
         if not len(inputs):
             return np.zeros(0)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from patron.models.candidates import Candidates
+from patron.models.shortlist import Shortlist
 
 CUT = 10
 STEPS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
@@ -30,16 +30,14 @@ class Panel:
     ideal: NDArray[np.float64]
 
     @classmethod
-    def of(cls, candidates: Sequence[Sequence[Candidates]], relevant: Sequence[NDArray[np.int64]]) -> Panel:
-        """candidates: for each customer one entry a source. relevant: positions bought in the window."""
-        unions = [np.unique(np.concatenate([found for found, _ in each])) for each in candidates]
-        shape = (len(unions), max([CUT, *map(len, unions)]))
-        features = np.zeros((*shape, len(candidates[0])), dtype=np.float32)
+    def of(cls, shortlists: Sequence[Shortlist], relevant: Sequence[NDArray[np.int64]]) -> Panel:
+        """shortlists: one a customer, of the same sources. relevant: positions bought in the window."""
+        shape = (len(shortlists), max([CUT, *map(len, shortlists)]))
+        features = np.zeros((*shape, len(shortlists[0].names)), dtype=np.float32)
         hits = np.zeros(shape, dtype=np.bool_)
-        for row, (union, sources) in enumerate(zip(unions, candidates, strict=True)):
-            for column, (found, values) in enumerate(sources):
-                features[row, np.searchsorted(union, found), column] = values
-            hits[row, : len(union)] = np.isin(union, relevant[row])
+        for row, each in enumerate(shortlists):
+            features[row, : len(each)] = each.values
+            hits[row, : len(each)] = np.isin(each.positions, relevant[row])
         ideals = np.cumsum(GAINS)
         ideal = np.asarray([ideals[min(CUT, len(each)) - 1] for each in relevant])
         return cls(features, hits, ideal)

@@ -192,6 +192,7 @@ def catalogue(products: list[dict[str, Any]]) -> Catalogue:
         categories=np.array([each["category"] for each in products]),
         brands=np.array([each.get("brand", "") for each in products]),
         prices=np.array([each["price"] for each in products]),
+        costs=np.full(size, np.nan),
         in_stock=np.ones(size, dtype=bool),
         visible=np.ones(size, dtype=bool),
     )

@@ -102,7 +102,7 @@ def shifted(blend, count):
 
     other = Blend(blend.config)
     other.catalogue = Catalogue.of(blend.catalogue.product_ids[count:])
-    other.popularity = copy(blend.popularity)
+    other.sources = {**other.sources, "popularity": copy(blend.popularity)}
     other.popularity.product_ids = other.catalogue.product_ids
     other.popularity.buyers = blend.popularity.buyers[count:]
     other.popularity.buyers_ever = blend.popularity.buyers_ever[count:]

@@ -106,7 +106,7 @@ def test_the_future_changes_nothing_that_is_recommended(before_and_after):
     then, now = (RecommenderJob(settings) for settings in before_and_after)
     one, other = (job.fitted_at(job.test) for job in (then, now))
     assert one.product_ids.tolist() == other.product_ids.tolist()
-    assert one.als.item_factors.tobytes() == other.als.item_factors.tobytes()
+    assert one.sources["als"].item_factors.tobytes() == other.sources["als"].item_factors.tobytes()
     assert then.settled() == now.settled()
     judged = [job.judge(job.fit("blend", shipped=False)).metrics for job in (then, now)]
     assert judged[0] == pytest.approx(judged[1], nan_ok=True)

@@ -18,7 +18,7 @@ from training import tracking
 from training.jobs import JOBS
 
 PLOTS = {
-    "recommender": {"recall_by_k", "importance"},
+    "recommender": {"recall_by_k", "weights"},
     "churn": {"calibration", "gain"},
     "lifetime-value": {"calibration", "gain"},
     "offers": {"calibration", "gain", "importance"},

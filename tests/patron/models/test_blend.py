@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,11 +9,15 @@ from patron.errors import DataError
 from patron.models.base import CustomerHistory, class_path, configured, open_model
 from patron.models.blend import PLACEMENTS, Blend, BlendConfig
 from patron.models.catalogue import Catalogue
+from patron.models.ranker import Ranker, RankerConfig
+from patron.models.regional_popularity import RegionalPopularityConfig
+from patron.models.sources import SOURCES
 from patron.settings import PROJECT
 from tests.purchases import history, once, purchases
 from tests.recommender_contract import RecommenderContract
 
 NOBODY = CustomerHistory.empty()
+SOUTH = RegionalPopularityConfig(prior_customers=1.0, min_customers=1)
 SMALL = BlendConfig(
     als={"factors": 4, "iterations": 5},
     item_item={"min_buyers": 1, "shrinkage": 0.0},
@@ -159,7 +165,7 @@ def test_similar_products_are_neighbours_then_the_popular_of_the_category(blend)
     found = blend.similar("mug", "similar", 5)
     assert ids(found)[0] == "coffee"
     assert ids(found) == ["coffee", "cup", "tea", "honey"]
-    assert [each.source for each in found] == ["item_item", *["popularity"] * 3]
+    assert [each.source for each in found] == ["item_item", "content", "popularity", "popularity"]
     assert ids(blend.similar("coffee", "bought_together", 1)) == ["mug"]
     assert ids(blend.similar("unknown", "similar", 2)) == ["tea", "cup"]
     assert ids(blend.similar("mug", "similar", 1, allowed=mask(blend, "honey"))) == ["honey"]
@@ -197,7 +203,8 @@ def test_fitted_weights_find_what_is_bought():
     model = fresh()
     bought = [once("tea"), once("mug"), once("honey"), once("coffee")]
     again = [[model.catalogue.position(str(each.product_ids[0]))] for each in bought]
-    assert model.fit_weights(bought, again, seed=1) == pytest.approx(1.0)
+    lists = [model.shortlist(each) for each in bought]
+    assert model.fit_weights(lists, again, seed=1) == pytest.approx(1.0)
     assert [model.recommend(each, 1)[0].product_id for each in bought] == ["tea", "mug", "honey", "coffee"]
     assert sum(model.weights["home"].values()) == pytest.approx(1.0, abs=1e-5)
     assert model.weights["cart"] == PLACEMENTS["cart"]
@@ -205,8 +212,9 @@ def test_fitted_weights_find_what_is_bought():
 
 def test_weights_are_the_same_for_the_same_seed_and_survive_saving(tmp_path):
     one, other = fresh(), fresh()
-    bought, relevant = [TEA, once("mug"), NOBODY], [{0, 1}, np.array([2]), []]
-    assert one.fit_weights(bought, relevant, seed=3) == other.fit_weights(bought, relevant, seed=3)
+    lists = [one.shortlist(each) for each in (TEA, once("mug"), NOBODY)]
+    relevant = [{0, 1}, np.array([2]), []]
+    assert one.fit_weights(lists, relevant, seed=3) == other.fit_weights(lists, relevant, seed=3)
     assert one.weights == other.weights
     one.save(tmp_path)
     assert Blend.load(tmp_path).weights == one.weights
@@ -215,7 +223,8 @@ def test_weights_are_the_same_for_the_same_seed_and_survive_saving(tmp_path):
 
 def test_weights_cannot_be_fitted_on_nothing():
     with pytest.raises(DataError, match="No customer bought anything"):
-        fresh().fit_weights([TEA], [[]])
+        model = fresh()
+        model.fit_weights([model.shortlist(TEA)], [[]])
 
 
 def test_a_placement_of_ones_own_can_be_weighted():
@@ -233,7 +242,7 @@ def test_ranks_can_make_sources_comparable():
 
 
 def test_the_shipped_configs_say_the_defaults():
-    for name in ("recommender", "popularity", "item-item", "als", "buy-again"):
+    for name in ("recommender", *(each.replace("_", "-") for each in SOURCES if each != "together")):
         kind, config = configured(PROJECT / "configs" / "models" / f"{name}.toml")
         assert config == kind.Config()
     assert configured(PROJECT / "configs" / "models" / "recommender.toml")[0] is Blend
@@ -260,3 +269,83 @@ def test_a_sealed_artifact_is_opened_by_its_manifest(tmp_path):
     opened, _ = open_model(tmp_path)
     assert isinstance(opened, Blend)
     assert opened.recommend(TEA, 5) == model.recommend(TEA, 5)
+
+
+RANKER = RankerConfig(trees=20, leaves=3, min_leaf_customers=1, feature_fraction=1.0)
+
+
+def ranked(model, wanted):
+    """The model with a ranker that was taught that everybody buys `wanted`."""
+    bought = [TEA, once("mug"), once("honey"), once("coffee", "mug")] * 5
+    position = model.catalogue.position(wanted)
+    pairs = [model.candidates(model.shortlist(each), each, 50) for each in bought]
+    hits = [kept.positions == position for kept, _ in pairs]
+    ranker = Ranker.fit(RANKER, [columns for _, columns in pairs], hits, seed=1)
+    return model.variant(ranker=ranker)
+
+
+def test_a_ranker_orders_home_and_nothing_else(tmp_path):
+    plain = fresh()
+    model = ranked(plain, "cup")
+    assert ids(model.recommend(once("tea"), 1)) == ["cup"]
+    assert ids(model.recommend(once("tea"), 1, placement="email")) == ["cup"]
+    for placement in ("product", "cart", "buy_again"):
+        page = ["mug"]
+        assert model.recommend(TEA, 3, placement=placement, context_product_ids=page) == plain.recommend(
+            TEA, 3, placement=placement, context_product_ids=page
+        )
+    assert all(each.reasons for each in model.recommend(TEA, 5))
+    model.save(tmp_path)
+    assert Blend.load(tmp_path).recommend(TEA, 5) == model.recommend(TEA, 5)
+    assert model.ranker.importance
+
+
+@pytest.mark.parametrize("with_ranker", [False, True])
+def test_the_order_that_is_judged_is_the_order_that_is_served(with_ranker):
+    model = ranked(fresh(), "cup") if with_ranker else fresh()
+    for bought in (NOBODY, TEA, once("mug"), once("unknown")):
+        order = model.order(model.shortlist(bought), bought)
+        served = [each for each in model.recommend(bought, 10) if each.score > 0]
+        assert model.product_ids[order].tolist() == ids(served)
+
+
+def test_places_are_kept_for_new_products():
+    names = [f"p{place:02d}" for place in range(13)]
+    rows = [(who, each, 60 + place) for who in "ab" for place, each in enumerate(names)]
+    model = Blend(SMALL)
+    model.fit(purchases(rows), seed=1)
+    wide = history(*((each, 3, 10 + place, 30) for place, each in enumerate(names[:12])))
+    plain = model.variant(home={"buy_again": 0.9, "popularity": 0.1})
+    kept = model.variant(home={"buy_again": 0.9, "popularity": 0.1}, new_places=1)
+    assert "p12" not in ids(plain.recommend(wide, 10))
+    assert ids(kept.recommend(wide, 10)) == [*ids(plain.recommend(wide, 9)), "p12"]
+    assert "p12" not in ids(kept.recommend(wide, 10, placement="buy_again"))
+
+
+def test_strangers_of_a_region_see_what_sells_there():
+    interactions = replace(
+        purchases(ROWS), regions=np.array(["north"] * 4 + ["south"] * 4), tiers=np.array([""] * 8)
+    )
+    model = Blend(SMALL.model_copy(update={"regional_popularity": SOUTH}))
+    model.fit(interactions, seed=1)
+    stranger = replace(NOBODY, region="south")
+    sold = mask(model, "tea", "cup", "coffee", "mug")
+    found = model.recommend(stranger, 2, allowed=sold)
+    assert sorted(ids(found)) == ["coffee", "mug"]
+    assert {each.source for each in found} == {"regional_popularity"}
+    assert found[0].reasons[0].code == "popular_in_region"
+    assert ids(model.recommend(NOBODY, 1, allowed=sold)) == ["tea"]
+
+
+def test_a_new_product_is_found_by_what_it_is():
+    facts = {"titles": np.array(["Green tea", "Cup", "Black tea", "Mug", "Coffee"])}
+    names = np.array(["tea", "cup", "new", "mug", "coffee"])
+    known = Catalogue(**{**vars(Catalogue.of(names)), **facts})
+    rows = [row for row in ROWS if row[1] in ("tea", "cup", "mug", "coffee")]
+    model = Blend(SMALL.model_copy(update={"weights": {"home": {"content": 1.0}}}))
+    model.fit(purchases(rows, products=sorted(names)), known, seed=1)
+    found = model.recommend(once("tea"), 5)
+    new = next(each for each in found if each.product_id == "new")
+    assert new.source == "content"
+    assert new.reasons[0].text == "Similar to Green tea"
+    assert "new" in ids(model.similar("tea", "similar", 3))

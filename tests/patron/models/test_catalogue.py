@@ -15,6 +15,7 @@ def catalogue():
         categories=np.array(["food", "kitchen", "", "kitchen"]),
         brands=np.array(["Leaf", "Clay", "", ""]),
         prices=np.array([4.0, 9.0, 3.0, np.nan]),
+        costs=np.full(4, np.nan),
         in_stock=np.array([True, True, True, False]),
         visible=np.array([True, True, False, True]),
     )

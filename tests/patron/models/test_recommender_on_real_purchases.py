@@ -84,7 +84,8 @@ def test_the_blend_beats_each_of_its_sources_on_the_last_window(lines):
     last = int(lines["at"].max()) + 1
     blend = Blend(BlendConfig(als={"factors": 32, "iterations": 8}))
     blend.fit(interactions(lines, last - 2 * WINDOW_DAYS * DAY), seed=1)
-    blend.fit_weights(*cases(lines, blend, last - 2 * WINDOW_DAYS * DAY), seed=1)
+    histories, relevant = cases(lines, blend, last - 2 * WINDOW_DAYS * DAY)
+    blend.fit_weights([blend.shortlist(each) for each in histories], relevant, seed=1)
     cutoff = last - WINDOW_DAYS * DAY
     blend.fit(interactions(lines, cutoff), seed=1)
     histories, relevant = cases(lines, blend, cutoff)

@@ -1,9 +1,15 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
+
 import numpy as np
 import pytest
 
+from patron.models.shortlist import Shortlist
 from patron.models.weights import CUT, Panel, search
+
+SIZE = 30
 
 
 def part(**scores):
@@ -16,7 +22,21 @@ def part(**scores):
 
 def panel(*customers):
     """customers: (relevant positions, one part a source)."""
-    return Panel.of([parts for _, *parts in customers], [np.array(relevant) for relevant, *_ in customers])
+    lists = [shortlist(parts) for _, *parts in customers]
+    return Panel.of(lists, [np.array(relevant) for relevant, *_ in customers])
+
+
+def shortlist(parts):
+    asked = {f"s{place}": partial(dense, part) for place, part in enumerate(parts)}
+    found = Shortlist.of(asked, np.ones(SIZE, dtype=bool), SIZE, None)
+    values = np.stack([dense(part)[found.positions] for part in parts], axis=1)
+    return replace(found, values=values)
+
+
+def dense(part):
+    scores = np.zeros(SIZE, dtype=np.float32)
+    scores[part[0]] = part[1]
+    return scores
 
 
 def test_ndcg_of_one_hit_is_its_discount():

@@ -1,0 +1,97 @@
+"""What sources propose for one customer, side by side: the candidates that are weighted or ranked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from patron.models.products import top
+
+Asked = Callable[[], NDArray[np.float32]]
+"""Gives a source's score of every product, 0 for 'nothing to say'."""
+
+
+@dataclass(frozen=True)
+class Shortlist:
+    """Candidates in catalogue order (m of them) and what each of s sources says of them.
+
+    positions: (m,). scores: (m, s), as the source gave them. values: (m, s), made comparable, 0 where the
+    source did not propose the product. ranks: (m, s), place in the source's list, `depth` where not in it.
+    """
+
+    names: tuple[str, ...]
+    positions: NDArray[np.int64]
+    scores: NDArray[np.float32]
+    values: NDArray[np.float32]
+    ranks: NDArray[np.int32]
+    depth: int
+
+    @classmethod
+    def of(
+        cls, asked: Mapping[str, Asked], mask: NDArray[np.bool_], depth: int, rank_offset: float | None
+    ) -> Shortlist:
+        """The union of each source's `depth` best allowed products.
+
+        Comparable means: score over the source's best score, or with `rank_offset` offset / (offset + rank).
+        """
+        dense = [ask() for ask in asked.values()]
+        lists = [top(each, depth, mask) for each in dense]
+        union = np.unique(np.concatenate([np.zeros(0, dtype=np.int64), *lists]))
+        shape = (len(union), len(lists))
+        scores, values = np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.float32)
+        ranks = np.full(shape, depth, dtype=np.int32)
+        for column, (every, found) in enumerate(zip(dense, lists, strict=True)):
+            rows = np.searchsorted(union, found)
+            scores[:, column] = every[union]
+            ranks[rows, column] = np.arange(len(found))
+            values[rows, column] = _comparable(every[found], rank_offset)
+        return cls(tuple(asked), union, scores, values, ranks, depth)
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def weighted(self, weights: Mapping[str, float]) -> NDArray[np.float32]:
+        """What each source adds to each candidate, shape (m, s)."""
+        return self.values * np.asarray([weights.get(name, 0.0) for name in self.names], dtype=np.float32)
+
+    def at(self, rows: NDArray[np.int64]) -> Shortlist:
+        """Only the candidates at `rows`, in that order."""
+        return replace(
+            self,
+            positions=self.positions[rows],
+            scores=self.scores[rows],
+            values=self.values[rows],
+            ranks=self.ranks[rows],
+        )
+
+    def best(self, mixed: NDArray[np.float32], limit: int) -> NDArray[np.int64]:
+        """Rows, rising, of at most `limit` candidates: the better half by `mixed`, then the sources in turn.
+
+        mixed: (m,). So no source is silenced by those with more weight.
+        """
+        if len(self) <= limit:
+            return np.arange(len(self))
+        first = np.argsort(-mixed, kind="stable")[: limit // 2]
+        turn = self.ranks.min(axis=1).astype(np.int64)
+        turn[first] = -1
+        return np.sort(np.lexsort((-mixed, turn))[:limit])
+
+
+def loudest(shares: NDArray[np.float32], names: Sequence[str], most: int) -> list[list[str]]:
+    """For each row the names of the sources that add to it, the largest share first, at most `most`."""
+    order = np.argsort(-shares, axis=1, kind="stable")[:, :most]
+    return [
+        [names[column] for column in columns if shares[row, column] > 0]
+        for row, columns in enumerate(order.tolist())
+    ]
+
+
+def _comparable(scores: NDArray[np.float32], rank_offset: float | None) -> NDArray[np.float32]:
+    """scores: best first, all above 0."""
+    if rank_offset is None:
+        return scores / scores[:1]
+    offset = np.float32(rank_offset)
+    return offset / (offset + np.arange(len(scores), dtype=np.float32))
