@@ -147,8 +147,11 @@ class SASRec(RecToolsPeer):
         return np.isin(np.arange(len(users)), chosen)
 
     def trainer(self, **_: Any) -> Any:
+        import logging
+
         from pytorch_lightning import Trainer
 
+        logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
         return Trainer(
             max_epochs=200,
             max_time=timedelta(minutes=self.minutes),

@@ -26,8 +26,8 @@ PAIRS: tuple[tuple[str, dict[str, Any], str, dict[str, Any]], ...] = (
     ),
     ("ease", {"regularization": 100.0, "products": ALL}, "RecTools EASE", {"regularization": 100.0}),
 )
-WARM_SHARE = 20
-"""One line in so many is fitted first, so that libraries are loaded and threads have started."""
+WARM_PRODUCTS = 300
+"""Purchases of so many are fitted first, so that libraries are loaded and threads have started."""
 
 
 def measured(runner: Runner, options: argparse.Namespace) -> list[dict[str, Any]]:
@@ -46,16 +46,18 @@ def measured(runner: Runner, options: argparse.Namespace) -> list[dict[str, Any]
 
 
 def warmup(runner: Runner) -> Path:
-    fold = runner.folds["test"]
-    folder = runner.scratch / "warm"
-    stored.write(Fold("warm", first(fold.interactions, WARM_SHARE), fold.catalogue, {}), folder)
+    """Purchases of a few products: the cost of some models grows with products, not with lines."""
+    fold, folder = runner.folds["test"], runner.scratch / "warm"
+    lines = few(fold.interactions)
+    stored.write(Fold("warm", lines, fold.catalogue.aligned(lines.product_ids), {}), folder)
     return folder
 
 
-def first(lines: Interactions, share: int) -> Interactions:
-    kept = slice(0, max(1, len(lines.at) // share))
+def few(lines: Interactions) -> Interactions:
+    kept = lines.product < WARM_PRODUCTS
     names = ("customer", "order", "product", "at") + (("price",) if lines.price is not None else ())
-    return replace(lines, **{name: getattr(lines, name)[kept] for name in names})
+    cut = {name: getattr(lines, name)[kept] for name in names}
+    return replace(lines, product_ids=lines.product_ids[:WARM_PRODUCTS], **cut)
 
 
 def raced(
