@@ -1,4 +1,4 @@
-"""Customer-product affinity: times bought, days since, own interval of each product a customer buys."""
+"""Customer-product affinity: times bought, also lately, days since and own interval of each product."""
 
 from __future__ import annotations
 
@@ -13,18 +13,24 @@ if TYPE_CHECKING:
 
 LENGTH = 300
 NAMES = ("own_product_ids", "own_times_bought", "own_days_since", "own_interval_days")
+LATELY = {"own_times_28d": 28, "own_times_91d": 91}
 
 
 def snapshot(staged: Staged, cutoff: int) -> ibis.Table:
-    return affinity(staged, cutoff, "product_id", NAMES, LENGTH)
+    return affinity(staged, cutoff, "product_id", NAMES, LENGTH, LATELY)
 
 
 VIEW = View(
     name="customer_product_affinity",
     entity="customer",
-    fields=dict(
-        zip(NAMES, ("Array(String)", "Array(Int64)", "Array(Float64)", "Array(Float64)"), strict=True)
-    ),
+    fields={
+        "own_product_ids": "Array(String)",
+        "own_times_bought": "Array(Int64)",
+        "own_days_since": "Array(Float64)",
+        "own_interval_days": "Array(Float64)",
+        "own_times_28d": "Array(Int64)",
+        "own_times_91d": "Array(Int64)",
+    },
     snapshot=snapshot,
     description=f"Up to {LENGTH} products that a customer bought, the most recently bought last; -1 where "
     "a product was bought once and so has no interval.",

@@ -63,14 +63,16 @@ class CustomerHistory:
     """What one customer bought: distinct products, the most recently bought last.
 
     Arrays have one entry a product. `times_bought` counts orders, `days_since` is the age of the last of
-    them, `interval_days` the mean time between them (NaN where bought once). `region` and `tier` are the
-    customer's own, "" where unknown.
+    them, `interval_days` the mean time between them (NaN where bought once); `times_28d` and `times_91d`
+    count orders of the last days, None where nobody counted. `region` and `tier`: "" where unknown.
     """
 
     product_ids: NDArray[np.str_]
     times_bought: NDArray[np.int64]
     days_since: NDArray[np.float64]
     interval_days: NDArray[np.float64]
+    times_28d: NDArray[np.int64] | None = None
+    times_91d: NDArray[np.int64] | None = None
     region: str = ""
     tier: str = ""
 
@@ -88,6 +90,8 @@ HISTORY = {
     "customer_product_affinity:own_times_bought": "Array(Int64)",
     "customer_product_affinity:own_days_since": "Array(Float64)",
     "customer_product_affinity:own_interval_days": "Array(Float64)",
+    "customer_product_affinity:own_times_28d": "Array(Int64)",
+    "customer_product_affinity:own_times_91d": "Array(Int64)",
 }
 """The features that a CustomerHistory is made of."""
 
@@ -103,6 +107,8 @@ def history(rows: FeatureRows, position: int) -> CustomerHistory:
         times_bought=np.asarray(rows["own_times_bought"][position], dtype=np.int64),
         days_since=np.asarray(rows["own_days_since"][position], dtype=np.float64),
         interval_days=np.where(intervals < 0, np.nan, intervals),
+        times_28d=np.asarray(rows["own_times_28d"][position], dtype=np.int64),
+        times_91d=np.asarray(rows["own_times_91d"][position], dtype=np.int64),
         region=_told(rows, "region", position),
         tier=_told(rows, "tier", position),
     )

@@ -125,7 +125,13 @@ def _own(
         "own_due_usually": days / np.maximum(usual, 1),
         "own_times_share": times / max(int(history.times_bought.max(initial=1)), 1),
         "own_recency_rank": pick(np.arange(len(history))[::-1], np.nan),
+        "own_times_28d": pick(_counted(history.times_28d, len(history)), 0),
+        "own_times_91d": pick(_counted(history.times_91d, len(history)), 0),
     }
+
+
+def _counted(times: NDArray[np.int64] | None, size: int) -> NDArray[np.floating]:
+    return np.full(size, np.nan) if times is None else times.astype(np.float64)
 
 
 def _of_customer(history: CustomerHistory, size: int) -> Columns:

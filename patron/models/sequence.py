@@ -47,8 +47,8 @@ class SequenceConfig(Config):
     """Logits are cosines over this: the smaller, the more the hardest negatives count."""
     negatives: int = Field(default=512, ge=0)
     """Products drawn for each batch to stand against the right one; 0: all of them."""
-    batch_size: int = Field(default=256, ge=1)
-    """Customers of a step."""
+    batch_size: int = Field(default=1_600, ge=1)
+    """Purchases of a step: as many customers as together have so many."""
     learning_rate: float = Field(default=0.001, gt=0)
     """Step size of Adam."""
     epochs: int = Field(default=100, ge=1)

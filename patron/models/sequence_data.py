@@ -79,15 +79,20 @@ def held_out(whole: Sequences) -> NDArray[np.bool_]:
 
 
 def batches(lengths: NDArray[np.int64], size: int, rng: np.random.Generator) -> Iterator[NDArray[np.int64]]:
-    """Rows with two products or more, in random batches of `size` rows of much the same length."""
+    """Rows with two products or more, in random batches of about `size` products in much the same lengths.
+
+    lengths: products of each row that are looked at. A row longer than `size` is a batch by itself.
+    """
     rows = rng.permutation(np.flatnonzero(lengths >= 2))
+    near = max(1, int(BUCKET_BATCHES * size / max(lengths[rows].mean(), 1))) if len(rows) else 1
     parts: list[NDArray[np.int64]] = []
-    for start in range(0, len(rows), size * BUCKET_BATCHES):
-        near = rows[start : start + size * BUCKET_BATCHES]
-        near = near[np.argsort(lengths[near], kind="stable")]
-        parts += [near[each : each + size] for each in range(0, len(near), size)]
-    for place in rng.permutation(len(parts)):
-        yield parts[place]
+    for start in range(0, len(rows), near):
+        bucket = rows[start : start + near]
+        bucket = bucket[np.argsort(lengths[bucket], kind="stable")]
+        place = (np.cumsum(lengths[bucket]) - 1) // size
+        parts += np.split(bucket, np.flatnonzero(np.diff(place)) + 1)
+    for chosen in rng.permutation(len(parts)):
+        yield parts[chosen]
 
 
 def taste(whole: Sequences, n_products: int, factors: int, rng: np.random.Generator) -> NDArray[np.float32]:

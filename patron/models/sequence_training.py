@@ -57,7 +57,8 @@ class Fitting:
         rng = self._seeded()
         self.network.train()
         shuffled, total, count = sequences.shuffled(rng), 0.0, 0
-        for rows in batches(sequences.lengths, self.config.batch_size, rng):
+        lengths = np.minimum(sequences.lengths, self.config.max_length + 1)
+        for rows in batches(lengths, self.config.batch_size, rng):
             total += self._step(shuffled, rows, rng)
             count += 1
         return total / max(count, 1)

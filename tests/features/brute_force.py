@@ -179,7 +179,18 @@ def affinity(lines: list[Line], cutoff: int, thing: str, prefix: str, limit: int
 
 
 def customer_product_affinity(lines: list[Line], cutoff: int) -> dict[str, Any] | None:
-    return affinity(lines, cutoff, "product", "own", 300)
+    found = affinity(lines, cutoff, "product", "own", 300)
+    return found and found | {
+        f"own_times_{days}d": [
+            len({each["order"] for each in lines if lately(each, cutoff, days) and each["product"] == name})
+            for name in found["own_product_ids"]
+        ]
+        for days in (28, 91)
+    }
+
+
+def lately(line: Line, cutoff: int, days: int) -> bool:
+    return not line["is_return"] and line["visible"] and cutoff - days * DAY <= line["at"]
 
 
 def customer_category_affinity(lines: list[Line], cutoff: int) -> dict[str, Any] | None:

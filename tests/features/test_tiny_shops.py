@@ -171,6 +171,8 @@ def test_affinity_counts_orders_and_the_interval_between_them(tmp_path: Path) ->
         "own_times_bought": [1, 3],
         "own_days_since": [20, 10],
         "own_interval_days": [-1, 9.5],
+        "own_times_28d": [1, 2],
+        "own_times_91d": [1, 3],
     } | {name: row[name] for name in ("event_timestamp", "created")}
     row = snapshot_of(tmp_path, customer_category_affinity.VIEW, CUTOFF, *lines, products=products)["a"]
     assert (row["category_names"], row["category_times_bought"]) == (["food"], [3])
