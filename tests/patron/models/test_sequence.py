@@ -187,36 +187,6 @@ def test_batches_hold_each_row_of_two_products_once():
     assert [len(rows) for rows in batches(np.array([9, 9]), 4, np.random.default_rng(3))] == [1, 1]
 
 
-def test_tastes_have_the_cosines_of_shared_customers():
-    whole = of(*[[(0, 1), (1, 2)]] * 5, *[[(2, 1), (3, 2)]] * 5, [(4, 1)])
-    vectors = taste(whole, 6, 4, np.random.default_rng(1))
-    cosines = vectors @ vectors.T
-    np.testing.assert_allclose(np.diag(cosines), 1, rtol=1e-5)
-    assert cosines[0, 1] > 0.99
-    assert cosines[2, 3] > 0.99
-    assert abs(cosines[0, 2]) < 0.1
-
-
-def test_tastes_of_large_tables_are_those_of_the_whole_decomposition(monkeypatch):
-    rng = np.random.default_rng(4)
-    whole = of(*[[(each, 1) for each in rng.choice(30, 5, replace=False)] for _ in range(60)])
-    whole = Sequences(whole.product % 10, whole.at, whole.starts)
-    found = []
-    for cells in (0, 10_000):
-        monkeypatch.setattr(sequence_data, "DENSE_CELLS", cells)
-        vectors = taste(whole, 10, 4, np.random.default_rng(1))
-        found.append(vectors @ vectors.T)
-    np.testing.assert_allclose(found[0], found[1], atol=0.02)
-
-
-def test_batches_hold_each_row_of_two_products_once():
-    lengths = np.random.default_rng(2).integers(0, 30, 1000)
-    found = list(batches(lengths, 8, np.random.default_rng(3)))
-    assert sorted(np.concatenate(found).tolist()) == np.flatnonzero(lengths >= 2).tolist()
-    assert max(map(len, found)) == 8
-    assert np.mean([np.ptp(lengths[rows]) for rows in found]) < 5
-
-
 # The network
 
 
