@@ -53,7 +53,7 @@ class SequenceConfig(Config):
     """Step size of Adam."""
     epochs: int = Field(default=100, ge=1)
     """Passes over the customers at most; early stopping usually ends them sooner."""
-    patience: int = Field(default=5, ge=1)
+    patience: int = Field(default=3, ge=1)
     """Epochs without a better ndcg@10 on the customers' last new products, after which the search ends."""
     refit: bool = True
     """Fit again on everything for the best number of epochs found; else keep the best network found."""
