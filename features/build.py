@@ -107,8 +107,12 @@ def build(
 
 
 def recent_span(settings: Settings) -> timedelta:
-    """How far back `recent` views are built: a test and a validation window, with a step of slack each."""
-    return timedelta(days=2 * (settings.test_window_days + settings.cutoff_step_days))
+    """How far back `recent` views are built: three windows, each begun on a cutoff.
+
+    The last tests a recommender, the one before it chooses, and from the first the ranker learns.
+    """
+    steps = -(-settings.test_window_days // settings.cutoff_step_days)
+    return timedelta(days=3 * steps * settings.cutoff_step_days)
 
 
 def chosen(view: View, asked: list[datetime], recent: list[datetime]) -> list[datetime]:

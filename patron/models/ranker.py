@@ -65,10 +65,11 @@ class Ranker:
         rows = np.concatenate([matrix(candidates[row], names) for row in chosen])
         bought = np.concatenate([hits[row] for row in chosen]).astype(np.float64)
         more: dict[str, Any] = {"objective": config.objective, "bagging_fraction": 0.8, "bagging_freq": 1}
+        group = None
         if config.objective == "lambdarank":
             more["lambdarank_truncation_level"] = config.truncation
-            more["group"] = [len(hits[row]) for row in chosen]
-        trees = Trees.fit(names, rows, bought, config, seed=seed, threads=threads, **more)
+            group = [len(hits[row]) for row in chosen]
+        trees = Trees.fit(names, rows, bought, config, seed=seed, threads=threads, group=group, **more)
         return cls(config, names, trees)
 
     def scores(self, candidates: Columns) -> NDArray[np.float32]:

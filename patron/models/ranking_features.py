@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from patron.models.base import DAY, CustomerHistory, Interactions, Recommender
 from patron.models.catalogue import Catalogue
+from patron.models.category_popularity import category_codes
 from patron.models.neighbours import NeighbourModel
 from patron.models.popularity import distinct_buyers
 from patron.models.shortlist import Shortlist
@@ -25,6 +26,8 @@ RECENT = 20
 PRICE_DAYS = 91
 PRIOR_BUYERS = 5.0
 """Buyers whose usual habit a product's own is shrunk to."""
+USUAL_DAYS = 30.0
+"""Between two orders of a product, where nobody ever came back for one."""
 
 Columns = dict[str, NDArray[np.floating]]
 
@@ -35,7 +38,7 @@ class ProductNumbers:
     buyers_{w}d distinct buyers; trend_28d buyers of 28 days over a quarter's pace; age_days and idle_days
     since first and last sold (NaN: never); repeat_share of the buyers who came back for it; times_a_buyer;
     usual_interval_days between two orders of one customer; price, mean of 91 days' sales or else of all;
-    margin, the share of the price that is not cost (NaN: unknown); in_stock.
+    margin, the share of the price that is not cost (NaN: unknown). `categories`: codes, -1 for none.
     """
 
     def __init__(self, columns: Columns, categories: NDArray[np.int64]) -> None:
@@ -54,9 +57,8 @@ class ProductNumbers:
         columns |= _ages(interactions) | _habits(interactions)
         columns["price"] = _prices(interactions, catalogue)
         columns["margin"] = 1 - catalogue.costs / np.where(columns["price"] > 0, columns["price"], np.nan)
-        columns["in_stock"] = catalogue.in_stock.astype(np.float64)
         narrow = {name: np.asarray(each, dtype=np.float32) for name, each in columns.items()}
-        return cls(narrow, np.unique(catalogue.categories, return_inverse=True)[1].astype(np.int64))
+        return cls(narrow, category_codes(catalogue))
 
     def save(self, path: Path) -> None:
         """As npz."""
@@ -124,10 +126,15 @@ def _own(
         "own_due": days / np.maximum(interval, 1),
         "own_due_usually": days / np.maximum(usual, 1),
         "own_times_share": times / max(int(history.times_bought.max(initial=1)), 1),
-        "own_recency_rank": pick(np.arange(len(history))[::-1], np.nan),
+        "own_recency_rank": pick(_bought_later(history), np.nan),
         "own_times_28d": pick(_counted(history.times_28d, len(history)), 0),
         "own_times_91d": pick(_counted(history.times_91d, len(history)), 0),
     }
+
+
+def _bought_later(history: CustomerHistory) -> NDArray[np.int64]:
+    """How many products were bought after each one; those of one order share their number."""
+    return np.searchsorted(np.sort(history.days_since), history.days_since)
 
 
 def _counted(times: NDArray[np.int64] | None, size: int) -> NDArray[np.floating]:
@@ -150,11 +157,13 @@ def _category(
 ) -> Columns:
     """How the candidate fits the categories and prices that the customer is used to."""
     known = own >= 0
-    bought, size = numbers.categories[own[known]], int(numbers.categories.max(initial=-1)) + 1
-    times = history.times_bought[known].astype(np.float64)
-    shares = np.bincount(bought, times, minlength=size) / max(times.sum(), 1.0)
-    days = np.full(size, np.nan)
-    np.fmin.at(days, bought, history.days_since[known])
+    named = known.copy()
+    named[known] = numbers.categories[own[known]] >= 0
+    bought, size = numbers.categories[own[named]], int(numbers.categories.max(initial=-1)) + 1
+    times = history.times_bought[named].astype(np.float64)
+    shares, days = np.full(size + 1, np.nan), np.full(size + 1, np.nan)  # the last: of no category
+    shares[:size] = np.bincount(bought, times, minlength=size) / max(times.sum(), 1.0)
+    np.fmin.at(days, bought, history.days_since[named])
     prices = numbers.columns["price"][own[known]]
     prices = prices[prices > 0]
     usual = np.exp(np.log(prices).mean()) if len(prices) else np.nan
@@ -211,38 +220,34 @@ def _ages(interactions: Interactions) -> Columns:
 
 
 def _habits(interactions: Interactions) -> Columns:
-    """Whether, and how often, known customers came back for a product."""
-    size = len(interactions.product_ids)
+    """Whether, how often and after how long known customers came back for a product."""
+    width = max(len(interactions.product_ids), 1)
     known = interactions.customer >= 0
-    lines = np.column_stack([interactions.customer, interactions.product, interactions.order])[known]
-    bought = np.unique(lines, axis=0)[:, :2]
-    pairs, times = np.unique(bought, axis=0, return_counts=True)
-    spans = _spans(interactions, known, pairs)
-    buyers = np.bincount(pairs[:, 1], minlength=size)
-    again = times > 1
-    returned = np.bincount(pairs[again, 1], minlength=size)
-    gaps = np.bincount(pairs[:, 1], times - 1, minlength=size)
-    every = spans.sum() / max(gaps.sum(), 1) if gaps.sum() else np.nan
+    keys = interactions.customer[known] * width + interactions.product[known]
+    orders = int(interactions.order.max(initial=0)) + 1
+    pairs, times = np.unique(
+        np.unique(keys * orders + interactions.order[known]) // orders, return_counts=True
+    )
+    product, again = pairs % width, times > 1
+    spans = _spans(np.searchsorted(pairs, keys), interactions.at[known], len(pairs))
+
+    def total(values: NDArray[Any]) -> NDArray[np.float64]:
+        found = np.bincount(product, values, minlength=len(interactions.product_ids))
+        return found.astype(np.float64)
+
+    buyers, gaps = total(np.ones(len(pairs))), total(times - 1)
+    usual_share = again.mean() if len(pairs) else 0.0
+    usual_days = spans.sum() / gaps.sum() if gaps.any() else USUAL_DAYS
     return {
-        "repeat_share": (returned + PRIOR_BUYERS * again.mean() if len(pairs) else returned * 0.0)
-        / (buyers + PRIOR_BUYERS),
-        "times_a_buyer": np.bincount(pairs[:, 1], times, minlength=size) / np.maximum(buyers, 1),
-        "usual_interval_days": (
-            np.bincount(pairs[:, 1], spans, minlength=size) + PRIOR_BUYERS * np.nan_to_num(every, nan=30.0)
-        )
-        / (gaps + PRIOR_BUYERS),
+        "repeat_share": (total(again) + PRIOR_BUYERS * usual_share) / (buyers + PRIOR_BUYERS),
+        "times_a_buyer": total(times) / np.maximum(buyers, 1),
+        "usual_interval_days": (total(spans) + PRIOR_BUYERS * usual_days) / (gaps + PRIOR_BUYERS),
     }
 
 
-def _spans(
-    interactions: Interactions, known: NDArray[np.bool_], pairs: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """Days from the first to the last purchase of each (customer, product)."""
-    size = max(len(interactions.product_ids), 1)
-    keys = interactions.customer[known] * size + interactions.product[known]
-    entry = np.searchsorted(pairs[:, 0] * size + pairs[:, 1], keys)
-    at = interactions.at[known].astype(np.float64)
-    first, last = np.full(len(pairs), np.inf), np.full(len(pairs), -np.inf)
+def _spans(entry: NDArray[np.int64], at: NDArray[np.int64], size: int) -> NDArray[np.float64]:
+    """Days from the first to the last time of each entry, shape (size,)."""
+    first, last = np.full(size, np.inf), np.full(size, -np.inf)
     np.minimum.at(first, entry, at)
     np.maximum.at(last, entry, at)
     return (last - first) / DAY

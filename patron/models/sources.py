@@ -42,7 +42,7 @@ class SourcesConfig(Config):
     """Those that are fitted and asked; the others' settings are not used."""
     buy_again: BuyAgainConfig = BuyAgainConfig()
     item_item: ItemItemConfig = ItemItemConfig()
-    sequential_rules: SequentialRulesConfig = SequentialRulesConfig()
+    sequential_rules: SequentialRulesConfig = SequentialRulesConfig(window=3, min_customers=5)
     als: ALSConfig = ALSConfig()
     ease: EASEConfig = EASEConfig()
     sequence: SequenceConfig = SequenceConfig()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -47,9 +48,13 @@ class Trees:
         *,
         seed: int,
         threads: int,
+        group: Sequence[int] | None = None,
         **objective: Any,
     ) -> Self:
-        """Grow `config.trees` trees; the same seed and thread count give the same text."""
+        """Grow `config.trees` trees; the same seed and thread count give the same text.
+
+        group: how many successive rows belong together, for objectives that order rows within a group.
+        """
         import lightgbm
 
         parameters = {
@@ -65,7 +70,9 @@ class Trees:
             "verbosity": -1,
             **objective,
         }
-        data = lightgbm.Dataset(inputs, label=outcome, feature_name=list(names), params={"verbosity": -1})
+        data = lightgbm.Dataset(
+            inputs, label=outcome, group=group, feature_name=list(names), params={"verbosity": -1}
+        )
         return cls(lightgbm.train(parameters, data, num_boost_round=config.trees))
 
     def raw(self, inputs: NDArray[np.floating]) -> Numbers:
