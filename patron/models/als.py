@@ -88,10 +88,10 @@ class ALS(Recommender):
         from implicit.cpu.als import AlternatingLeastSquares
         from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-        solve = AlternatingLeastSquares(factors=self.config.factors, num_threads=threads).solver
         customers, products, order = self._sides(confidences, seed)
         # implicit threads over rows itself; a BLAS that threads as well makes it many times slower.
         with threadpool_limits(1, user_api="blas"):
+            solve = AlternatingLeastSquares(factors=self.config.factors, num_threads=threads).solver
             for _ in range(self.config.iterations):
                 customers.solve(solve, products.factors, threads)
                 products.solve(solve, customers.factors, threads)
