@@ -133,7 +133,7 @@ class ChurnJob(CustomerJob):
             "left_out_of_the_test": self.left_out or "nobody",
         }
 
-    def space(self, trial: Trial) -> dict[str, Any]:
+    def space(self, trial: Trial, part: str) -> dict[str, Any]:
         return {
             "learning_rate": trial.suggest_float("learning_rate", 0.01, 0.1, log=True),
             "trees": trial.suggest_int("trees", 50, 600, step=50),

@@ -95,21 +95,25 @@ def tune(
     write: Annotated[
         bool, typer.Option(help="Put the best parameters into configs/models/, if they beat what is there.")
     ] = False,
+    part: Annotated[
+        list[str] | None, typer.Option(help="Tune only this part, such as als or ranker; repeatable.")
+    ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Search hyperparameters on the validation window; the study goes on where it stopped."""
+    """Search hyperparameters on the validation window, part by part; studies go on where they stopped."""
     quiet_threads()
     from patron.settings import load_settings
     from training.tune import tune as search
 
     with console.progress() as bar:
-        task = bar.add_task(f"Tuning {model}", total=trials)
+        task = bar.add_task(f"Tuning {model}: the present configuration", total=trials)
         outcome = search(
             load_settings(),
             model,
             trials,
             write,
-            lambda best: bar.update(task, advance=1, description=f"Tuning {model}: best {best:.4f}"),
+            part or (),
+            lambda name, best: bar.update(task, advance=1, description=f"Tuning {model}: {name} {best:.4f}"),
         )
     console.answer(outcome, json, show_tuning)
 
@@ -117,12 +121,14 @@ def tune(
 def show_tuning(outcome: dict[str, Any], out: Console) -> None:
     from training.tune import flattened
 
+    columns = ["trials", "pruned", "validation", "validation_default"]
+    parts = [(name, *(each[column] for column in columns)) for name, each in outcome["parts"].items()]
+    best = list(flattened(outcome["parameters"]).items())
+    out.print(console.table("Parts", ["part", "trials", "pruned", "best", "at present"], parts))
+    out.print(console.table("Better parameters", ["name", "value"], best))
     out.print(
-        console.table("Best parameters", ["name", "value"], list(flattened(outcome["parameters"]).items()))
-    )
-    out.print(
-        f"Validation {outcome['validation']:.4f} after {outcome['trials']} trials; the present configuration "
-        f"reaches {outcome['validation_default']:.4f}. {'Written.' if outcome['written'] else 'Not written.'}"
+        f"Validation of the whole {outcome['validation']:.4f} with them; the present configuration reaches "
+        f"{outcome['validation_default']:.4f}. {'Written.' if outcome['written'] else 'Not written.'}"
     )
 
 

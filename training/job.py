@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from copy import copy
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -14,6 +15,9 @@ from training.bootstrap import Judgement
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from optuna import Trial
+
+WHOLE = "all"
+"""The part of a job that is tuned as one."""
 
 
 class Job(ABC):
@@ -71,7 +75,7 @@ class Job(ABC):
 
     @abstractmethod
     def validate(self) -> float:
-        """Score of the configured candidate on the validation window; tuning maximises it."""
+        """Score of the whole on the validation window; tuning keeps what makes it larger."""
 
     @abstractmethod
     def judge(self, model: Model) -> Judgement:
@@ -89,9 +93,24 @@ class Job(ABC):
     def facts(self) -> dict[str, Any]:
         """What the run and the model card say about the data: windows, counts, what is missing."""
 
+    def parts(self) -> tuple[str, ...]:
+        """What is tuned apart from the rest, each in a study of its own."""
+        return (WHOLE,)
+
     @abstractmethod
-    def space(self, trial: Trial) -> dict[str, Any]:
-        """Overrides that a tuning trial suggests."""
+    def space(self, trial: Trial, part: str) -> dict[str, Any]:
+        """Overrides that a tuning trial of a part suggests."""
+
+    def attempt(self, part: str, overrides: dict[str, Any]) -> Iterator[float]:
+        """Fit a part with overrides and score it on the validation window; NaN where that cannot be.
+
+        Scores are of ever more customers, the last one of all: a trial that begins badly is given up.
+        """
+        yield self.with_overrides(overrides).validate()
+
+    def basis(self, part: str) -> dict[str, Any]:
+        """Settings outside a part that its score depends on: with others its trials cannot be compared."""
+        return {}
 
     def warnings(self) -> list[str]:
         """What a reader of the model card must know about this data."""

@@ -154,7 +154,7 @@ class LifetimeValueJob(CustomerJob):
             "test_share_active": round(float((test.orders > 0).mean()), 4),
         }
 
-    def space(self, trial: Trial) -> dict[str, Any]:
+    def space(self, trial: Trial, part: str) -> dict[str, Any]:
         return {
             "learning_rate": trial.suggest_float("learning_rate", 0.01, 0.1, log=True),
             "trees": trial.suggest_int("trees", 50, 600, step=50),

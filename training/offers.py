@@ -204,7 +204,7 @@ class OffersJob(Job):
             )
         return told
 
-    def space(self, trial: Trial) -> dict[str, Any]:
+    def space(self, trial: Trial, part: str) -> dict[str, Any]:
         return {
             "prior_rate": trial.suggest_float("prior_rate", 0.001, 0.2, log=True),
             "prior_strength": trial.suggest_float("prior_strength", 5, 2000, log=True),

@@ -14,9 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from patron.errors import DataError
-from patron.models.base import CustomerHistory
+from patron.models.base import CustomerHistory, Interactions
 from patron.models.blend import HOME, Blend, Weights
+from patron.models.popularity import Popularity, PopularityConfig
+from patron.models.products import top
 from patron.models.ranker import Ranker
+from patron.models.ranking_features import Columns
 from patron.models.shortlist import Shortlist
 from training import metrics
 from training.bootstrap import paired
@@ -31,6 +34,8 @@ COMPOSITES = ("ranker", "blend")
 MOST_NEW_PLACES = 3
 """Of ten places; more of them would no longer be the answer that the customer's habits suggest."""
 FOLDS = 2
+POPULARITY_WINDOWS = (7, 14, 28, 56, 91, 182)
+"""Days, of which the validation window chooses."""
 
 
 @dataclass(frozen=True)
@@ -108,11 +113,11 @@ class Window:
         new = self.relevant - self.repeats
         return metrics.recall_at(ranked.hits & ~ranked.again, new, 10)[new > 0]
 
-    def ceiling(self, size: int) -> float:
+    def ceiling(self, weights: Weights, size: int) -> float:
         """Mean share of what was bought that is among `size` candidates: no ranker can find more."""
         shares = []
         for shortlist, bought in zip(self.shortlists, self.bought, strict=True):
-            mixed = shortlist.weighted(self.blend.weights[HOME]).sum(axis=1)
+            mixed = shortlist.weighted(weights).sum(axis=1)
             kept = shortlist.positions[shortlist.best(mixed, size)]
             shares.append(np.isin(bought, kept).mean())
         return float(np.mean(shares)) if shares else float("nan")
@@ -163,6 +168,14 @@ def variant(window: Window, kind: str, settled: Settled, ranker: Ranker | None =
 
 def fit_ranker(windows: Sequence[Window], weights: Weights, *, seed: int, threads: int) -> Ranker:
     """A ranker of the candidates of all windows. Raises DataError where none was bought."""
+    candidates, hits = examples(windows, weights, seed)
+    return Ranker.fit(windows[0].blend.config.ranker, candidates, hits, seed=seed, threads=threads)
+
+
+def examples(
+    windows: Sequence[Window], weights: Weights, seed: int
+) -> tuple[list[Columns], list[NDArray[np.bool_]]]:
+    """What a ranker learns from: features of each customer's candidates, and which of them were bought."""
     config = windows[0].blend.config.ranker
     candidates, hits = [], []
     for number, window in enumerate(windows):
@@ -175,7 +188,7 @@ def fit_ranker(windows: Sequence[Window], weights: Weights, *, seed: int, thread
             kept, columns = blend.candidates(window.shortlists[row], window.histories[row], config.candidates)
             candidates.append(columns)
             hits.append(np.isin(kept.positions, window.bought[row]))
-    return Ranker.fit(config, candidates, hits, seed=seed, threads=threads)
+    return candidates, hits
 
 
 def settle(windows: Sequence[Window], *, seed: int, threads: int) -> Settled:
@@ -185,12 +198,11 @@ def settle(windows: Sequence[Window], *, seed: int, threads: int) -> Settled:
     """
     last = windows[-1]
     blend = last.blend.variant()
-    reached = blend.fit_weights(last.shortlists, last.bought, seed=seed)
+    blend.fit_weights(last.shortlists, last.bought, seed=seed)
     settled = Settled(blend.weights[HOME])
     ranked = {kind: last.ranked(variant(last, kind, settled)) for kind in last.blend.config.asked()}
     for kind, each in ranked.items():
         settled.validation[kind] = float(last.ndcg(each).mean())
-    settled.validation["blend"] = reached
     rivals = ranked[settled.best_source], ranked["item_item"]
     settled.new_places["blend"], settled.validation["blend"] = places(
         last, last.orders(variant(last, "blend", settled)), *rivals, seed
@@ -213,15 +225,23 @@ def validated_rankers(
     windows: Sequence[Window], weights: Weights, *, seed: int, threads: int
 ) -> list[tuple[NDArray[np.int64], Ranker]]:
     """Customers of the last window in parts, each part with a ranker that saw nothing of it."""
+    return [
+        (rows, fit_ranker(others, weights, seed=seed, threads=threads))
+        for rows, others in apart(windows, seed)
+    ]
+
+
+def apart(windows: Sequence[Window], seed: int) -> list[tuple[Positions, Sequence[Window]]]:
+    """Customers of the last window in parts, and what may be learned from to judge each part.
+
+    That is the windows before it, or where there is none the other customers of the same window.
+    """
     *earlier, last = windows
     if earlier:
-        return [(np.arange(len(last.histories)), fit_ranker(earlier, weights, seed=seed, threads=threads))]
+        return [(np.arange(len(last.histories)), earlier)]
     order = np.random.default_rng(seed).permutation(len(last.histories))
     folds = [np.sort(part) for part in np.array_split(order, FOLDS)]
-    return [
-        (fold, fit_ranker([last.of(np.setdiff1d(order, fold))], weights, seed=seed, threads=threads))
-        for fold in folds
-    ]
+    return [(fold, [last.of(np.setdiff1d(order, fold))]) for fold in folds]
 
 
 def places(
@@ -242,6 +262,23 @@ def places(
         if not len(new) or paired(new, seed).low >= 0:
             return kept, float(window.ndcg(shown).mean())
     return 0, float(window.ndcg(plain).mean())
+
+
+def popularity_window(
+    config: PopularityConfig,
+    interactions: Interactions,
+    bought: Sequence[Positions],
+    available: NDArray[np.bool_] | None = None,
+) -> int:
+    """Days of purchases with which popularity does best on what customers bought after `interactions`."""
+    reached = {}
+    for days in POPULARITY_WINDOWS:
+        popular = Popularity(config.model_copy(update={"window_days": days}))
+        popular.fit(interactions)
+        first = top(popular.scores(CustomerHistory.empty()), DEPTH, available)
+        hits = within(np.tile(first, (len(bought), 1)), bought)
+        reached[days] = float(metrics.ndcg_at(hits, counts(bought), 10).mean())
+    return max(reached, key=lambda days: reached[days])
 
 
 def counts(lists: Sequence[Positions]) -> NDArray[np.int64]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
@@ -13,21 +15,28 @@ from features.offline import snapshot
 from patron.errors import DataError
 from patron.models.base import HISTORY, PROFILE, CustomerHistory, Model, history
 from patron.models.blend import Blend, BlendConfig
-from patron.models.popularity import Popularity
-from patron.models.products import top
 from patron.models.ranker import Ranker
+from patron.models.sources import SOURCES
 from patron.settings import Settings
 from training import metrics, plots
 from training.bootstrap import Indices, Judgement
 from training.job import Job
+from training.parts import RANKER, SPACES, Lesson, lessons, ranker_scores, source_scores
 from training.purchases import Basket, Purchases, baskets
-from training.ranking import COMPOSITES, DEPTH, Ranked, Settled, Window, fit_ranker, settle, within
+from training.ranking import (
+    COMPOSITES,
+    Ranked,
+    Settled,
+    Window,
+    fit_ranker,
+    popularity_window,
+    settle,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from optuna import Trial
 
-POPULARITY_WINDOWS = (7, 14, 28, 56, 91, 182)
 KS = (1, 3, 5, 10, 20)
 
 
@@ -62,6 +71,7 @@ class RecommenderJob(Job):
         self.chosen: Settled | None = None
         self.rankers: dict[bool, Ranker] = {}
         self.rankings: dict[str, Ranked] = {}
+        self.taught: list[Lesson] | None = None
 
     @property
     def kinds(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -93,15 +103,9 @@ class RecommenderJob(Job):
             interactions = self.purchases.until(self.validation)
             available = self.purchases.catalogue(stock=False).aligned(interactions.product_ids).available
             basket, _ = self.panel(self.validation)
-            reached = {}
-            for days in POPULARITY_WINDOWS:
-                popular = Popularity(self.model_config().popularity.model_copy(update={"window_days": days}))
-                popular.fit(interactions)
-                first = top(popular.scores(CustomerHistory.empty()), DEPTH, available)
-                hits = within(np.tile(first, (len(basket.bought), 1)), basket.bought)
-                relevant = np.array([len(each) for each in basket.bought])
-                reached[days] = float(metrics.ndcg_at(hits, relevant, 10).mean())
-            self.window_days = max(reached, key=lambda days: reached[days])
+            self.window_days = popularity_window(
+                self.model_config().popularity, interactions, basket.bought, available
+            )
         return self.window_days
 
     def panel(self, cutoff: datetime) -> tuple[Basket, list[CustomerHistory]]:
@@ -254,7 +258,7 @@ class RecommenderJob(Job):
             "best_source": settled.best_source,
             "weights": settled.weights,
             "new_places": settled.new_places,
-            "candidate_ceiling": window.ceiling(self.model_config().ranker.candidates),
+            "candidate_ceiling": window.ceiling(settled.weights, self.model_config().ranker.candidates),
             "products_bought_outside_the_catalogue": int(sum((each < 0).sum() for each in window.bought)),
         }
 
@@ -266,16 +270,36 @@ class RecommenderJob(Job):
             "Lines of one order carry one time: nothing is assumed about their order within it.",
         ]
 
-    def space(self, trial: Trial) -> dict[str, Any]:
-        return {
-            "als": {
-                "factors": trial.suggest_categorical("factors", [32, 64, 128]),
-                "regularization": trial.suggest_float("regularization", 0.001, 10, log=True),
-                "alpha": trial.suggest_float("alpha", 1, 100, log=True),
-            },
-            "buy_again": {"half_life_days": trial.suggest_float("half_life_days", 10, 240, log=True)},
-            "item_item": {"shrinkage": trial.suggest_float("shrinkage", 0.1, 100, log=True)},
-        }
+    def parts(self) -> tuple[str, ...]:
+        """The weighted sources that have something to tune, then the ranker."""
+        return (*(each for each in self.model_config().asked() if each in SPACES), RANKER)
+
+    def space(self, trial: Trial, part: str) -> dict[str, Any]:
+        return {part: SPACES[part](trial)}
+
+    def attempt(self, part: str, overrides: dict[str, Any]) -> Iterator[float]:
+        """A source is fitted alone; a ranker anew, over candidates that are described once a job."""
+        settings = cast(BlendConfig, self.config(**overrides)[1])
+        how = {"seed": self.settings.seed, "threads": self.settings.threads}
+        if part != RANKER:
+            basket, histories = self.panel(self.validation)
+            source, past = SOURCES[part](getattr(settings, part)), self.purchases.until(self.validation)
+            catalogue = self.purchases.catalogue(stock=False)
+            yield from source_scores(source, past, catalogue, histories, basket.bought, **how)
+        elif RANKER in self.settled().validation:
+            yield from ranker_scores(self.lessons(), settings.ranker, **how)
+        else:
+            yield math.nan  # too few purchases for a ranker
+
+    def lessons(self) -> list[Lesson]:
+        if self.taught is None:
+            windows = [self.window(each) for each in (*self.earlier, self.validation)]
+            self.taught = lessons(windows, self.settled().weights, self.settings.seed)
+        return self.taught
+
+    def basis(self, part: str) -> dict[str, Any]:
+        """The ranker's candidates come of all sources; a source stands for itself."""
+        return self.model_config().model_dump(exclude={RANKER}) if part == RANKER else {}
 
 
 def latest_before(cutoffs: list[datetime], end: datetime, days: int) -> datetime:
