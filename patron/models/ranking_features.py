@@ -111,7 +111,7 @@ def _own(
     known = entries >= 0
 
     def pick(values: NDArray[np.floating] | NDArray[np.int64], missing: float) -> NDArray[np.floating]:
-        chosen = np.full(len(positions), missing)
+        chosen = np.full(len(positions), missing, dtype=np.float64)
         chosen[known] = np.asarray(values, dtype=np.float64)[entries[known]]
         return chosen
 
