@@ -41,11 +41,11 @@ class SequenceConfig(Config):
     """Width of the feed-forward layers; 0: as wide as a vector."""
     max_length: int = Field(default=50, ge=1)
     """Products of a history that are looked at, the most recent ones."""
-    dropout: float = Field(default=0.3, ge=0, lt=1)
+    dropout: float = Field(default=0.5, ge=0, lt=1)
     """Share of values set to 0 while fitting."""
     temperature: float = Field(default=0.1, gt=0)
     """Logits are cosines over this: the smaller, the more the hardest negatives count."""
-    negatives: int = Field(default=512, ge=0)
+    negatives: int = Field(default=1_024, ge=0)
     """Products drawn for each batch to stand against the right one; 0: all of them."""
     batch_size: int = Field(default=1_600, ge=1)
     """Purchases of a step: as many customers as together have so many."""
@@ -53,7 +53,7 @@ class SequenceConfig(Config):
     """Step size of Adam."""
     epochs: int = Field(default=100, ge=1)
     """Passes over the customers at most; early stopping usually ends them sooner."""
-    patience: int = Field(default=3, ge=1)
+    patience: int = Field(default=5, ge=1)
     """Epochs without a better ndcg@10 on the customers' last new products, after which the search ends."""
     refit: bool = True
     """Fit again on everything for the best number of epochs found; else keep the best network found."""
