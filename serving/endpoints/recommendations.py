@@ -11,15 +11,16 @@ import bentoml
 from pydantic import Field
 
 from patron.errors import FeatureError
-from patron.models.base import HISTORY, CustomerHistory, Recommendation, history
+from patron.models.base import HISTORY, PROFILE, CustomerHistory, Recommendation, history
+from patron.models.sources import STRANGERS
 from serving.operations import Answer, Body, Endpoint, allowed
 from serving.shapes import Id, Item, ModelLabel, ProductFilter, ProductIds, items
 
 MODEL = "patron-recommender"
-REFERENCES = [*HISTORY, "customer_profile:consent_recommend"]
+REFERENCES = [*HISTORY, *PROFILE, "customer_profile:consent_recommend"]
 BASKETS = {"cart", "checkout", "basket"}
 
-Fallback = Literal["session", "similar", "popular"]
+Fallback = Literal["session", "similar", "regional", "popular"]
 log = logging.getLogger(__name__)
 
 
@@ -114,4 +115,6 @@ def page(body: RecommendationsRequest) -> str:
 def fallback(found: list[Recommendation], personal: bool) -> Fallback | None:
     if all(each.source == "popularity" for each in found):
         return None if personal and not found else "popular"
-    return None if personal else "similar"
+    if personal:
+        return None
+    return "regional" if any(each.source == STRANGERS for each in found) else "similar"
