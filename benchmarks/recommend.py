@@ -39,9 +39,9 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
-        "--minutes", type=float, default=10.0, help="for each fit of a sequence model, ours or a peer"
+        "--minutes", type=float, default=5.0, help="for each fit of a sequence model, ours or a peer"
     )
-    parser.add_argument("--repeats", type=int, default=5, help="rounds of the speed section")
+    parser.add_argument("--repeats", type=int, default=3, help="rounds of the speed section; 0: none")
     parser.add_argument("--json", type=Path, metavar="PATH", help="also write everything measured here")
     return parser.parse_args()
 

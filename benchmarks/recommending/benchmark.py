@@ -53,8 +53,10 @@ def one(source: str, options: argparse.Namespace) -> dict[str, Any]:
         document = report.heading(options, events.facts, protocol, described(split["test"]))
         if options.protocol != "speed":
             outcomes = [runner.run(each) for each in contenders(options, settings, runner)]
-            document["readings"] = {
-                name: report.rows([each[name] for each in outcomes], options) for name in runner.readings
+            by_reading = {name: [each[name] for each in outcomes] for name in runner.readings}
+            document["readings"] = {name: report.rows(each, options) for name, each in by_reading.items()}
+            document["comparisons"] = {
+                name: report.comparisons(each, options, protocol) for name, each in by_reading.items()
             }
         document["speed"] = speed.measured(runner, options)
     report.show(document)

@@ -41,11 +41,8 @@ def ours(runner: Runner) -> list[Contender]:
     names, closed = candidates()
     found = [Contender(PREFIX + name, "recommending.ours:Candidate", {"name": name}) for name in names]
     found += [Contender(PREFIX + name, problem=f"cannot be opened: {why}") for name, why in closed.items()]
-    validation = {"validation": str(runner.folder("validation"))}
-    return [
-        *found,
-        Contender(PREFIX + SHIPPED, "recommending.shipped:Shipped", validation, by_reading=True),
-    ]
+    told = {"learning": runner.learning, "readings": list(runner.readings)}
+    return [*found, Contender(PREFIX + SHIPPED, "recommending.shipped:Shipped", told, learns=True)]
 
 
 def peers() -> list[Contender]:

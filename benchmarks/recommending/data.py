@@ -45,8 +45,6 @@ class Events:
     price: NDArray[np.float64] | None
     catalogue: Catalogue
     """Facts of each product code."""
-    regions: NDArray[np.str_] | None = None
-    """Of each customer code."""
     digest: str = ""
 
     @property
@@ -115,7 +113,6 @@ def online_retail(path: Path) -> Events:
             "product": kept["StockCode"],
             "at": pd.to_datetime(kept["InvoiceDate"]).astype("datetime64[s]").astype("int64"),
             "price": kept["UnitPrice"].astype(float),
-            "region": kept["Country"],
         }
     )
     return events("online_retail", lines, facts, digest(path))
@@ -156,16 +153,12 @@ def complete_journey() -> Events:
 
 
 def events(name: str, lines: Any, facts: Any, found: str) -> Events:
-    """lines: a frame of customer, order, product, at, price and perhaps region. facts: by product id."""
+    """lines: a frame of customer, order, product, at and price. facts: by product id."""
     lines = lines.sort_values(["at", "order", "product"], kind="stable")
     names, product = np.unique(lines["product"].to_numpy(dtype=str), return_inverse=True)
     order = np.unique(lines["order"].to_numpy(dtype=str), return_inverse=True)[1]
     customers = np.unique(lines["customer"].dropna().to_numpy(dtype=str))
     customer = np.searchsorted(customers, lines["customer"].fillna("").to_numpy(dtype=str))
-    regions = None
-    if "region" in lines:
-        last = lines.dropna(subset=["customer"]).groupby("customer")["region"].last()
-        regions = last.reindex(customers).fillna("").to_numpy(dtype=str)
     return Events(
         name=name,
         customer=np.where(lines["customer"].isna(), -1, customer).astype(np.int64),
@@ -174,7 +167,6 @@ def events(name: str, lines: Any, facts: Any, found: str) -> Events:
         at=lines["at"].to_numpy(dtype=np.int64),
         price=lines["price"].to_numpy(dtype=np.float64),
         catalogue=catalogue(names.astype(np.str_), facts),
-        regions=regions,
         digest=found,
     )
 

@@ -68,6 +68,12 @@ def ndcg(shown: Codes, true: Truth) -> float:
     return float(metrics.ndcg_at(hits, true.relevant, 10).mean())
 
 
+def found(candidates: Codes, true: Truth) -> float:
+    """Mean share of what was bought that is among the candidates: no order of them can show more."""
+    hits = within(candidates[true.rows], true.bought)
+    return float((hits.sum(axis=1) / np.maximum(true.relevant, 1)).mean())
+
+
 def within(shown: Codes, lists: list[Codes]) -> NDArray[np.bool_]:
     """True where a shown position is in the customer's list. -1 is in none."""
     span = int(max(shown.max(initial=0), max((each.max(initial=0) for each in lists), default=0))) + 2

@@ -52,12 +52,12 @@ class Candidate:
         self.seed, self.threads = seed, threads
 
     def fit(self, lines: dict[str, NDArray[Any]], folder: Path) -> None:
-        self.as_of = int(lines["as_of"])
+        self.as_of, self.timed = int(lines["as_of"]), "price" in lines
         self.model.fit(interactions(lines), Catalogue.load(folder), seed=self.seed, threads=self.threads)
 
     def answers(self, past: stored.Past, readings: list[str], depth: int) -> dict[str, NDArray[np.int64]]:
         shown = {name: np.full((past.customers, depth), -1, dtype=np.int64) for name in readings}
-        for row, (one, own) in enumerate(histories(past, self.model.product_ids, self.as_of)):
+        for row, (one, own) in enumerate(histories(past, self.model.product_ids, self.as_of, self.timed)):
             scores = self.model.scores(one)
             for name in readings:
                 if name == "new":
@@ -73,24 +73,32 @@ def interactions(lines: dict[str, Any]) -> Interactions:
 
 
 def histories(
-    past: stored.Past, product_ids: NDArray[np.str_], as_of: int
+    past: stored.Past, product_ids: NDArray[np.str_], as_of: int, timed: bool = True
 ) -> Iterator[tuple[CustomerHistory, NDArray[np.int64]]]:
-    """Each customer's history, and the positions in it. Lines of one order count once."""
+    """Each customer's history, and the positions in it. Lines of one order count once.
+
+    timed: days are days, so that orders of the last ones are counted.
+    """
     size = len(product_ids)
     orders = np.unique(np.column_stack([past.row * size + past.product, past.order, past.at]), axis=0)
     pairs, first, times = np.unique(orders[:, 0], return_index=True, return_counts=True)
     at = orders[:, 2]
     oldest, latest = np.minimum.reduceat(at, first), np.maximum.reduceat(at, first)
     gaps = np.where(times > 1, (latest - oldest) / DAY / np.maximum(times - 1, 1), np.nan)
+    lately = {days: np.add.reduceat(at >= as_of - days * DAY, first) for days in (28, 91)}
     row, product = np.divmod(pairs, size)
     place = np.lexsort((product, oldest, latest, row))
     starts = np.searchsorted(row[place], np.arange(past.customers + 1))
     for customer in range(past.customers):
         own = place[starts[customer] : starts[customer + 1]]
-        region = "" if past.regions is None else str(past.regions[customer])
         yield (
             CustomerHistory(
-                product_ids[product[own]], times[own], (as_of - latest[own]) / DAY, gaps[own], region=region
+                product_ids[product[own]],
+                times[own],
+                (as_of - latest[own]) / DAY,
+                gaps[own],
+                lately[28][own] if timed else None,
+                lately[91][own] if timed else None,
             ),
             product[own],
         )

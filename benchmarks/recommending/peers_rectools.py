@@ -134,6 +134,7 @@ class SASRec(RecToolsPeer):
             **{**dict(self.settings), **self.overrides},
             get_val_mask_func=self.held_out,
             get_trainer_func=self.trainer,
+            similarity_module_type=similarity(),
             recommend_torch_device="cpu",
         )
 
@@ -169,6 +170,26 @@ class SASRec(RecToolsPeer):
             "settings": {**dict(self.settings), **self.overrides},
             "epochs": int(self.model.fit_trainer.current_epoch),
         }
+
+
+def similarity() -> Any:
+    """RecTools' own scores of the right product and the negatives, many times faster on a processor.
+
+    Places that only fill a short history up, which its loss leaves out, are not scored, and vectors are
+    looked up by `embedding`, whose gradient costs less than that of indexing.
+    """
+    import torch
+    from rectools.models.nn.transformers.similarity import DistanceSimilarityModule
+
+    class Similarity(DistanceSimilarityModule):  # type: ignore[misc]
+        def _get_pos_neg_logits(self, session_embs: Any, item_embs: Any, candidate_item_ids: Any) -> Any:
+            told = candidate_item_ids[:, :, 0] != 0
+            near = torch.nn.functional.embedding(candidate_item_ids[told], item_embs)
+            logits = session_embs.new_zeros(candidate_item_ids.shape)
+            logits[told] = (near @ session_embs[told].unsqueeze(-1)).squeeze(-1)
+            return logits
+
+    return Similarity
 
 
 def keeper(patience: int = 5) -> Any:

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from patron import console
 from recommending import stored
-from recommending.judging import Truth, judged, ndcg, truth
-from recommending.splits import LEAVE_ONE_OUT, Fold
+from recommending.judging import Truth, found, judged, ndcg, truth
+from recommending.splits import LEARNING, LEAVE_ONE_OUT, Fold
 from training.bootstrap import Judgement
 
 HERE = Path(__file__).resolve().parents[1]
@@ -40,8 +40,8 @@ class Contender:
     variants: tuple[Settings, ...] = ({},)
     """Settings in place of the contender's own; the validation panel chooses among them."""
     python: str = sys.executable
-    by_reading: bool = False
-    """It learns for one reading, so that each needs a fit of its own."""
+    learns: bool = False
+    """It is handed panels with their answers, and says itself what it reached on them."""
     problem: str = ""
     """Why it cannot take part."""
 
@@ -82,7 +82,12 @@ class Runner:
 
     def prepare(self) -> None:
         for fold in {each.name: each for each in self.folds.values()}.values():
-            stored.write(fold, self.scratch / fold.name)
+            stored.write(fold, self.scratch / fold.name, self.learning)
+
+    @property
+    def learning(self) -> dict[str, str]:
+        """Panels whose answers may be learned from, and where they are."""
+        return {name: str(self.folder(name)) for name in LEARNING[self.protocol] if name in self.folds}
 
     @property
     def once(self) -> bool:
@@ -98,18 +103,32 @@ class Runner:
         try:
             if contender.problem:
                 raise ChildFailed(contender.problem)
-            if contender.by_reading:
-                return {
-                    name: self.judged(self.told(contender, name), (name,))[name] for name in self.readings
-                }
-            return self.judged(contender, self.readings)
+            return self.learned(contender) if contender.learns else self.judged(contender)
         except ChildFailed as error:
             return {name: Outcome(contender.name, problem=str(error)) for name in self.readings}
 
-    def told(self, contender: Contender, reading: str) -> Contender:
-        return replace(contender, options={**contender.options, "reading": reading})
+    def learned(self, contender: Contender) -> dict[str, Outcome]:
+        """It chose among its variants by what it was handed; only the first is asked."""
+        settings = contender.variants[0]
+        facts, lists = self.child(contender, settings, ("test",), self.readings)
+        told = facts["facts"].pop("readings")
+        return {
+            name: Outcome(
+                contender.name,
+                settings=settings,
+                validation=max(told[name].pop("validation").values()),
+                facts={
+                    **facts,
+                    "facts": {**facts["facts"], **told[name]},
+                    "candidate_ceiling": found(lists[f"test-{name}-candidates"], self.truth("test", name)),
+                },
+                judgement=self.judgement(lists, name),
+            )
+            for name in self.readings
+        }
 
-    def judged(self, contender: Contender, readings: tuple[str, ...]) -> dict[str, Outcome]:
+    def judged(self, contender: Contender) -> dict[str, Outcome]:
+        readings = self.readings
         panels = ("validation", "test") if self.once else ("validation",)
         tried = [self.child(contender, each, panels, readings) for each in contender.variants]
         reached = {name: [self.reached(lists, name) for _, lists in tried] for name in readings}

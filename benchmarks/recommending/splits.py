@@ -3,6 +3,10 @@
 Leave-one-out: each customer's last product is the test, the one before it the validation; models are fitted
 once, without both, and answer the test from everything but the last. Global: the last 28 days are the test,
 the 28 before them the validation; models are fitted before each.
+
+What ships also learns how to order its candidates. Leave-one-out: from a fold that is the test's, a step
+earlier: fitted without the last three, asked from everything but the last two. Global: from the validation
+and, where the history reaches so far, the 28 days before it.
 """
 
 from __future__ import annotations
@@ -18,11 +22,15 @@ from patron.models.catalogue import Catalogue
 from recommending.data import Events
 
 LEAVE_ONE_OUT, GLOBAL = "leave-one-out", "global"
+LEARNING = {LEAVE_ONE_OUT: ("learning",), GLOBAL: ("earlier", "validation")}
+"""Panels that what ships learns from, with their answers; the last of them chooses."""
 WINDOW_DAYS = 28
 SOLD_WITHIN_DAYS = 365
 """Products sold within so many days before the cutoff are ranked."""
 READINGS = {LEAVE_ONE_OUT: ("new",), GLOBAL: ("repeats", "new")}
 """repeats: what was bought before may be recommended, and counts. new: it is masked, and does not count."""
+GLOBAL_PLACES = {"earlier": 3, "validation": 2, "test": 1}
+"""Windows from the end, counted from 1."""
 EPOCH = 20_000 * DAY
 """The cutoff where a data set has no times."""
 
@@ -45,7 +53,6 @@ class Panel:
     """Distinct positions bought in the window; -1 for one outside the catalogue, which counts as missed."""
     again: list[NDArray[np.bool_]]
     """For each of `bought`: the customer had bought it before."""
-    regions: NDArray[np.str_] | None = None
 
     def __len__(self) -> int:
         return len(self.bought)
@@ -60,31 +67,36 @@ class Fold:
 
 
 def folds(events: Events, protocol: str) -> dict[str, Fold]:
-    """Which fold answers which panel: {"validation": fold, "test": fold}."""
+    """Which fold answers which panel: those learned from, "validation" and "test"."""
     if protocol == LEAVE_ONE_OUT:
-        fold = leave_one_out(events)
-        return {"validation": fold, "test": fold}
+        fold = without(events, 2, {"validation": 2, "test": 1}, "fit")
+        return {"learning": without(events, 3, {"learning": 2}, "learning"), "validation": fold, "test": fold}
     end = int(events.at.max()) + 1
-    cuts = {"validation": end - 2 * WINDOW_DAYS * DAY, "test": end - WINDOW_DAYS * DAY}
+    cuts = {name: end - places * WINDOW_DAYS * DAY for name, places in GLOBAL_PLACES.items()}
+    if not anybody(events, cuts["earlier"]):
+        del cuts["earlier"]
     return {name: before(events, cutoff, name) for name, cutoff in cuts.items()}
 
 
-def leave_one_out(events: Events) -> Fold:
-    """Customers with fewer than three products are left out."""
+def without(events: Events, last: int, asked: dict[str, int], fold: str) -> Fold:
+    """Fitted without the `last` products of each customer; who has no more is left out.
+
+    asked: panel -> which product from the end is to be found, from all before it.
+    """
     sizes = np.bincount(events.customer)
     left = sizes[events.customer] - events.at  # 1 for the last product of a customer, 2 for the one before it
-    long = sizes[events.customer] >= 3
-    fit = stepped(events, (left > 2) & long)
+    long = sizes[events.customer] > last
+    fit = stepped(events, (left > last) & long)
     panels = {}
-    for name, place in (("validation", 2), ("test", 1)):
+    for name, place in asked.items():
         known, target = (left > place) & long, (left == place) & long
-        asked = np.unique(events.customer[target])
+        customers = np.unique(events.customer[target])
         past = stepped(events, known)
-        row = np.searchsorted(asked, past.customer)
+        row = np.searchsorted(customers, past.customer)
         order = np.argsort(events.customer[target])
         bought = events.product[target][order]
         seen = np.unique(events.customer[known] * len(events.catalogue) + events.product[known])
-        again = np.isin(asked * len(events.catalogue) + bought, seen)
+        again = np.isin(customers * len(events.catalogue) + bought, seen)
         panels[name] = Panel(
             past_row=row,
             past_order=past.order,
@@ -93,7 +105,7 @@ def leave_one_out(events: Events) -> Fold:
             bought=list(bought[:, None]),
             again=list(again[:, None]),
         )
-    return Fold("fit", fit, events.catalogue, panels)
+    return Fold(fold, fit, events.catalogue, panels)
 
 
 def stepped(events: Events, kept: NDArray[np.bool_]) -> Interactions:
@@ -110,6 +122,13 @@ def stepped(events: Events, kept: NDArray[np.bool_]) -> Interactions:
         product_ids=events.catalogue.product_ids,
         as_of=EPOCH,
     )
+
+
+def anybody(events: Events, cutoff: int) -> bool:
+    """Whether known customers bought before the cutoff, and in the window after it."""
+    known = events.customer >= 0
+    later = known & (events.at >= cutoff) & (events.at < cutoff + WINDOW_DAYS * DAY)
+    return bool((known & (events.at < cutoff)).any() and later.any())
 
 
 def before(events: Events, cutoff: int, panel: str) -> Fold:
@@ -129,7 +148,6 @@ def before(events: Events, cutoff: int, panel: str) -> Fold:
         product_ids=events.catalogue.product_ids[sold],
         as_of=cutoff,
         price=None if events.price is None else events.price[kept],
-        regions=None if events.regions is None else events.regions[customers[guests:]],
     )
     catalogue = events.catalogue.aligned(interactions.product_ids)
     return Fold(panel, interactions, catalogue, {panel: window(events, cutoff, place)})
@@ -150,7 +168,6 @@ def window(events: Events, cutoff: int, place: Codes) -> Panel:
         past_at=events.at[known],
         bought=np.split(place[pairs % size], starts[1:]),
         again=np.split(again, starts[1:]),
-        regions=None if events.regions is None else events.regions[asked],
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from recommending.splits import Fold
 
 Codes = NDArray[np.int64]
-INTERACTIONS = ("customer", "order", "product", "at", "product_ids", "price", "regions")
+INTERACTIONS = ("customer", "order", "product", "at", "product_ids", "price")
 
 
 @dataclass(frozen=True)
@@ -25,13 +26,12 @@ class Past:
     order: Codes
     product: Codes
     at: Codes
-    regions: NDArray[np.str_] | None
 
 
-def write(fold: Fold, folder: Path) -> None:
+def write(fold: Fold, folder: Path, told: Collection[str] = ()) -> None:
     """What a model may see: purchases, facts of products, and panels without their answers.
 
-    Answers are written apart: only what chooses weights on the validation panel opens those.
+    told: panels whose answers are written too, apart, for what learns from them.
     """
     folder.mkdir(parents=True, exist_ok=True)
     lines = {name: getattr(fold.interactions, name) for name in INTERACTIONS}
@@ -39,7 +39,9 @@ def write(fold: Fold, folder: Path) -> None:
     fold.catalogue.save(folder)
     for name, panel in fold.panels.items():
         past = {each: getattr(panel, f"past_{each}") for each in ("row", "order", "product", "at")}
-        save(folder / f"panel-{name}.npz", customers=np.asarray(len(panel)), regions=panel.regions, **past)
+        save(folder / f"panel-{name}.npz", customers=np.asarray(len(panel)), **past)
+        if name not in told:
+            continue
         starts = np.cumsum([0, *(len(each) for each in panel.bought)])
         bought, again = (np.concatenate([*each]) for each in (panel.bought, panel.again))
         save(folder / f"answers-{name}.npz", starts=starts, bought=bought, again=again)
@@ -56,8 +58,8 @@ def load(path: Path) -> dict[str, NDArray[Any]]:
 
 def past(folder: Path, panel: str) -> Past:
     found = load(folder / f"panel-{panel}.npz")
-    known = {each.name: found.get(each.name) for each in fields(Past) if each.name != "customers"}
-    return Past(customers=int(found["customers"]), **known)  # type: ignore[arg-type]
+    known = {each.name: found[each.name] for each in fields(Past) if each.name != "customers"}
+    return Past(customers=int(found["customers"]), **known)
 
 
 def answers(folder: Path, panel: str) -> tuple[list[Codes], list[NDArray[np.bool_]]]:

@@ -21,7 +21,6 @@ def test_online_retail_keeps_products_that_were_bought_and_guests(tmp_path):
     assert found.catalogue.product_ids.tolist() == ["22423", "85099B"]
     assert found.catalogue.titles.tolist() == ["STAND", "BAG"]
     assert found.customer.tolist() == [0, -1]
-    assert found.regions.tolist() == ["France"]
     assert found.timed
 
 

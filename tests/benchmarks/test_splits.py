@@ -78,7 +78,6 @@ def test_a_customers_history_as_models_read_it():
         order=np.arange(4),
         product=np.array([0 if name == "x" else 1 for name, _ in rows]),
         at=np.array([day * DAY for _, day in rows]),
-        regions=None,
     )
     (nobody, _), (one, positions) = histories(past, np.array(["x", "y"]), 61 * DAY)
     assert len(nobody) == 0
@@ -87,3 +86,5 @@ def test_a_customers_history_as_models_read_it():
     assert one.times_bought.tolist() == [1, 3]
     assert one.days_since.tolist() == [31, 1]
     np.testing.assert_array_equal(one.interval_days, [np.nan, 30])
+    assert one.times_28d.tolist() == [0, 1]
+    assert one.times_91d.tolist() == [1, 3]
