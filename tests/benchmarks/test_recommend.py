@@ -17,7 +17,7 @@ from recommending.splits import folds
 
 from patron.models.base import configured
 from patron.settings import PROJECT
-from tests.benchmarks.shops import timeless
+from tests.benchmarks.shops import shop, timeless
 
 SHOP = [f"c{i} " + " ".join(f"p{(i + step) % 6}" for step in range(5)) for i in range(12)]
 
@@ -84,6 +84,37 @@ def test_a_child_is_handed_no_answers(runner):
     handed = stored.load(folder / "panel-test.npz")
     assert set(handed) == {"customers", "row", "order", "product", "at"}
     assert len(handed["row"]) == 12 * 4
+    assert [each.name for each in runner.scratch.glob("*/answers-*")] == ["answers-learning.npz"]
+
+
+def test_what_ships_is_learned_a_step_earlier_and_judged_beside_its_rivals(runner):
+    settings = tomllib.loads(SETTINGS.read_text(encoding="utf-8"))["leave-one-out"]
+    settings["recommender"][0]["sources"].remove("sequence")
+    names = ["recommender", "item-item", "sequential-rules"]
+    outcomes = [runner.run(each)["new"] for each in contenders(asked(models=names), settings, runner)]
+    shipped = outcomes[-1]
+    assert shipped.problem == ""
+    assert shipped.judgement.metrics["recall_at_10"] == 1  # of six products four are masked
+    assert shipped.facts["candidate_ceiling"] == 1
+    assert {"kind", "best_source", "new_places", "weights"} <= set(shipped.facts["facts"])
+    against = report.comparisons(outcomes, asked(), "leave-one-out")
+    assert [each["as"] for each in against] == ["sequential-rules", report.BEST]
+    assert all(len(each["difference"]) == 3 for each in against)
+
+
+def test_what_ships_learns_repeats_and_new_products_apart(tmp_path):
+    days = (0, 5, 20, 30, 50, 60, 80, 100)  # two in each of: before all windows, earlier, validation, test
+    steps = zip(days, (0, 1, 0, 2, 1, 3, 0, 4), strict=True)  # in each window one again and one that is new
+    rows = [(f"c{i}", f"p{(i + step) % 6}", day) for day, step in steps for i in range(12)]
+    split = folds(shop(*rows), "global")
+    found = Runner(split, "global", ("repeats", "new"), tmp_path, 1, {"seed": 0, "minutes": 1.0})
+    found.prepare()
+    assert list(found.learning) == ["earlier", "validation"]
+    assert not list(tmp_path.glob("test/answers-*"))
+    (shipped,) = contenders(asked(models=["recommender"]), {}, found)
+    told = found.run(shipped)
+    assert {name: each.problem for name, each in told.items()} == {"repeats": "", "new": ""}
+    assert told["repeats"].judgement.metrics["recall_at_10"] == 1
 
 
 def test_settings_name_fields_that_the_models_have():

@@ -24,6 +24,15 @@ def test_leave_one_out_fits_without_the_last_two_and_asks_with_all_but_the_last(
     assert names[test.past_product[test.past_row == 1]].tolist() == ["x", "y"]
 
 
+def test_what_ships_learns_from_the_test_a_step_earlier():
+    split = folds(timeless("a x y z w", "b y x", "c x y z"), "leave-one-out")
+    fold = split["learning"]
+    names, lines, panel = fold.interactions.product_ids, fold.interactions, fold.panels["learning"]
+    assert names[lines.product].tolist() == ["x"]  # without a's last three; nothing is left of b and c
+    assert names[panel.past_product].tolist() == ["x", "y"]
+    assert [names[each].tolist() for each in panel.bought] == [["z"]]
+
+
 def test_without_times_a_line_lies_as_many_days_back_as_it_is_steps_from_the_end():
     fold = folds(timeless("a x y z w v"), "leave-one-out")["test"]
     lines = fold.interactions
@@ -54,6 +63,15 @@ def test_a_global_split_sees_nothing_of_its_window_and_keeps_guests_for_fitting(
     assert lines.product_ids.tolist() == ["x", "y"]
     assert sorted(lines.customer.tolist()) == [-1, 0, 0, 1]
     assert split["validation"].interactions.as_of == lines.as_of - 28 * DAY
+
+
+def test_a_window_earlier_is_learned_from_where_customers_bought_before_and_in_it():
+    assert list(folds(SHOP, "global")) == ["validation", "test"]  # nobody bought between days 5 and 33
+    longer = folds(shop(("a", "x", 0), ("a", "y", 20), ("a", "x", 40), ("a", "y", 88)), "global")
+    earlier = longer["earlier"]
+    assert earlier.interactions.as_of == longer["test"].interactions.as_of - 56 * DAY
+    assert earlier.interactions.product_ids.tolist() == ["x"]
+    assert [each.tolist() for each in earlier.panels["earlier"].bought] == [[-1]]
 
 
 def test_what_was_bought_outside_the_catalogue_stays_and_counts_as_missed():
