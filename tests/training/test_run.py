@@ -16,6 +16,7 @@ from patron.lake.tables import Lake
 from patron.models.base import open_model
 from training import tracking
 from training.jobs import JOBS
+from training.recommender import POPULARITY_WINDOWS
 
 PLOTS = {
     "recommender": {"recall_by_k", "weights"},
@@ -70,6 +71,13 @@ def test_metrics_stand_with_intervals_beside_the_others(trained, short):
         assert found[f"{other}.{primary}"] == measured[primary]
     card = (artifact_folder(trained, short) / "model_card.md").read_text()
     assert f"| {primary} | {found[primary]:.4f} |" in card
+
+
+def test_popularity_with_its_window_tuned_stands_beside_every_recommender(trained):
+    run = run_of(trained, "recommender")
+    assert run.data.params["kind"] != "popularity"
+    assert 0 < run.data.metrics["popularity.ndcg_at_10"] < run.data.metrics["ndcg_at_10"]
+    assert int(run.data.params["data.popularity_window_days"]) in POPULARITY_WINDOWS
 
 
 def test_the_report_is_json_without_infinities(trained):
