@@ -88,8 +88,9 @@ class Window:
         """The first DEPTH of each order, places for new products kept."""
         shown = np.full((len(orders), DEPTH), -1, dtype=np.int64)
         for row, order in enumerate(orders):
-            kept = self.blend.keep_places(order, self.histories[row], new_places, DEPTH)
-            shown[row, : len(kept)] = order[kept]
+            if new_places:
+                order = order[self.blend.keep_places(order, self.histories[row], new_places, DEPTH)]
+            shown[row, : min(len(order), DEPTH)] = order[:DEPTH]
         return Ranked(shown, within(shown, self.bought), within(shown, self.before))
 
     def of(self, rows: NDArray[np.int64]) -> Window:
@@ -287,7 +288,10 @@ def counts(lists: Sequence[Positions]) -> NDArray[np.int64]:
 
 def within(shown: NDArray[np.int64], lists: Sequence[Positions]) -> NDArray[np.bool_]:
     """True where a shown position is in the customer's list."""
-    found = np.zeros(shown.shape, dtype=bool)
-    for row, each in enumerate(lists):
-        found[row] = np.isin(shown[row], each[each >= 0])
-    return found
+    sizes = counts(lists)
+    listed = np.concatenate([np.zeros(0, dtype=np.int64), *lists])
+    width = int(max(shown.max(initial=0), listed.max(initial=0))) + 1
+    owners = np.repeat(np.arange(len(sizes)), sizes)
+    keys = (owners * width + listed)[listed >= 0]
+    places = np.arange(len(shown))[:, None] * width + shown
+    return np.isin(places, keys) & (shown >= 0)
