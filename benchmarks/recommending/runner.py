@@ -24,6 +24,8 @@ from training.bootstrap import Judgement
 
 HERE = Path(__file__).resolve().parents[1]
 DEPTH = 20
+MOST_MINUTES = 30
+"""For a process that fits and answers, besides what sequence models may take."""
 Settings = dict[str, Any]
 Lists = dict[str, NDArray[np.int64]]
 """Rankings by `panel-reading`."""
@@ -164,7 +166,7 @@ class Runner:
         warm: Path | None = None,
     ) -> Answer:
         """Fit on the fold of the first panel, or of the test. Raises ChildFailed with what went wrong."""
-        shown = " ".join(f"{key}={value}" for key, value in variant.items())
+        shown = " ".join(f"{key}={value}" for key, value in variant.items() if not isinstance(value, dict))
         console.note(f"{contender.name} {shown}: {' and '.join(panels) or 'speed'}".replace(" :", ":"))
         out = Path(tempfile.mkdtemp(dir=self.scratch)) / "out"
         job = {
@@ -180,7 +182,17 @@ class Runner:
         path = out.with_suffix(".job")
         path.write_text(json.dumps(job), encoding="utf-8")
         command = [contender.python, "-W", "ignore", "-m", "recommending.child", str(path)]
-        ended = subprocess.run(command, env=environment(self.threads), cwd=out.parent, stdout=sys.stderr)
+        limit = MOST_MINUTES + 3 * self.common["minutes"]
+        try:
+            ended = subprocess.run(
+                command,
+                env=environment(self.threads),
+                cwd=out.parent,
+                stdout=sys.stderr,
+                timeout=60 * limit,
+            )
+        except subprocess.TimeoutExpired:
+            raise ChildFailed(f"no answer within {limit:g} minutes") from None
         measured = out.with_suffix(".json")
         facts = json.loads(measured.read_text()) if measured.is_file() else {}
         if ended.returncode or "problem" in facts:

@@ -61,6 +61,12 @@ def test_a_process_that_fails_says_why_and_the_table_goes_on(runner):
     assert report.cells(row, list(report.COLUMNS))[-1] == outcome.problem
 
 
+def test_a_process_that_takes_too_long_is_ended_and_says_so(runner, monkeypatch):
+    monkeypatch.setattr("recommending.runner.MOST_MINUTES", -2.9999)
+    (contender,) = contenders(asked(models=["als"]), {}, runner)
+    assert runner.run(contender)["new"].problem.startswith("no answer within")
+
+
 def test_peers_that_cannot_be_installed_stand_in_the_table(runner, monkeypatch):
     monkeypatch.setattr(environment, "ready", lambda: (None, "no network"))
     found = contenders(asked(models=list(APART), peers=True), {}, runner)
