@@ -16,7 +16,7 @@ from patron.lake.tables import Lake
 from patron.models.base import open_model
 from training import tracking
 from training.jobs import JOBS
-from training.recommender import POPULARITY_WINDOWS
+from training.ranking import POPULARITY_WINDOWS
 
 PLOTS = {
     "recommender": {"recall_by_k", "weights"},
