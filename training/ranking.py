@@ -26,6 +26,8 @@ from training.bootstrap import paired
 
 Numbers = NDArray[np.float64]
 Positions = NDArray[np.int64]
+Examples = tuple[list[Columns], list[NDArray[np.bool_]]]
+"""For each customer the features of the candidates, and which of them were bought."""
 
 DEPTH = 20
 """Products that are ranked for each customer; metrics look at 10 and 20 of them."""
@@ -50,6 +52,7 @@ class Window:
     """The same of what each had bought before; a hit on these is a repeat."""
     only_new: bool = False
     """Products bought before are neither shown nor relevant: how well new ones are found."""
+    _examples: dict[str, Examples] = field(default_factory=dict, compare=False, repr=False)
 
     @cached_property
     def shortlists(self) -> list[Shortlist]:
@@ -114,6 +117,25 @@ class Window:
         new = self.relevant - self.repeats
         return metrics.recall_at(ranked.hits & ~ranked.again, new, 10)[new > 0]
 
+    def examples(self, weights: Weights, seed: int) -> Examples:
+        """Candidates of a sample of customers, as a ranker sees them, and which were bought; made once."""
+        config = self.blend.config.ranker
+        recipe = str((weights, seed, config.candidates, config.max_customers))
+        if recipe not in self._examples:
+            blend = self.blend.variant(home=weights)
+            rows = np.arange(len(self.histories))
+            if len(rows) > config.max_customers:
+                drawn = np.random.default_rng(seed).choice(rows, config.max_customers, replace=False)
+                rows = np.sort(drawn)
+            columns, hits = [], []
+            for row in rows.tolist():
+                kept, seen = blend.candidates(self.shortlists[row], self.histories[row], config.candidates)
+                columns.append(seen)
+                hits.append(np.isin(kept.positions, self.bought[row]))
+            self._examples.clear()
+            self._examples[recipe] = columns, hits
+        return self._examples[recipe]
+
     def ceiling(self, weights: Weights, size: int) -> float:
         """Mean share of what was bought that is among `size` candidates: no ranker can find more."""
         shares = []
@@ -173,23 +195,10 @@ def fit_ranker(windows: Sequence[Window], weights: Weights, *, seed: int, thread
     return Ranker.fit(windows[0].blend.config.ranker, candidates, hits, seed=seed, threads=threads)
 
 
-def examples(
-    windows: Sequence[Window], weights: Weights, seed: int
-) -> tuple[list[Columns], list[NDArray[np.bool_]]]:
+def examples(windows: Sequence[Window], weights: Weights, seed: int) -> Examples:
     """What a ranker learns from: features of each customer's candidates, and which of them were bought."""
-    config = windows[0].blend.config.ranker
-    candidates, hits = [], []
-    for number, window in enumerate(windows):
-        blend = window.blend.variant(home=weights)
-        rows = np.arange(len(window.histories))
-        if len(rows) > config.max_customers:
-            rng = np.random.default_rng([seed, number])
-            rows = np.sort(rng.choice(rows, config.max_customers, replace=False))
-        for row in rows.tolist():
-            kept, columns = blend.candidates(window.shortlists[row], window.histories[row], config.candidates)
-            candidates.append(columns)
-            hits.append(np.isin(kept.positions, window.bought[row]))
-    return candidates, hits
+    found = [window.examples(weights, seed) for window in windows]
+    return [each for columns, _ in found for each in columns], [each for _, hits in found for each in hits]
 
 
 def settle(windows: Sequence[Window], *, seed: int, threads: int) -> Settled:

@@ -95,7 +95,7 @@ def described(
     for name, source in sources.items():
         if isinstance(source, NeighbourModel):
             found |= _similarities(name, source, shortlist.positions, history, own)
-    return found
+    return {name: each.astype(np.float32) for name, each in found.items()}
 
 
 def matrix(columns: Columns, names: tuple[str, ...]) -> NDArray[np.float32]:
