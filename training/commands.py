@@ -125,6 +125,9 @@ def show_tuning(outcome: dict[str, Any], out: Console) -> None:
     parts = [(name, *(each[column] for column in columns)) for name, each in outcome["parts"].items()]
     best = list(flattened(outcome["parameters"]).items())
     out.print(console.table("Parts", ["part", "trials", "pruned", "best", "at present"], parts))
+    if not best:
+        out.print(f"Nothing better than the present configuration: {outcome['validation_default']:.4f}.")
+        return
     out.print(console.table("Better parameters", ["name", "value"], best))
     out.print(
         f"Validation of the whole {outcome['validation']:.4f} with them; the present configuration reaches "
