@@ -52,7 +52,7 @@ class Window:
     """The same of what each had bought before; a hit on these is a repeat."""
     only_new: bool = False
     """Products bought before are neither shown nor relevant: how well new ones are found."""
-    _examples: dict[str, Examples] = field(default_factory=dict, compare=False, repr=False)
+    _examples: dict[str, Examples] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     @cached_property
     def shortlists(self) -> list[Shortlist]:

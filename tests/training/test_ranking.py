@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -12,10 +13,22 @@ from patron.errors import DataError
 from patron.models.base import CustomerHistory
 from patron.models.blend import Blend, BlendConfig
 from patron.models.catalogue import Catalogue
+from patron.models.popularity import PopularityConfig
 from patron.models.ranker import RankerConfig
 from tests.purchases import history, once, purchases
 from training import ranking
-from training.ranking import Settled, Window, apart, examples, places, settle, validated_rankers, variant
+from training.ranking import (
+    POPULARITY_WINDOWS,
+    Settled,
+    Window,
+    apart,
+    examples,
+    places,
+    popularity_window,
+    settle,
+    validated_rankers,
+    variant,
+)
 
 PRODUCTS = [f"p{each:02d}" for each in range(30)]
 OWN, NEW = range(10), range(10, 30)
@@ -175,6 +188,26 @@ def test_candidates_are_learned_with_what_was_bought():
     for number, (each, bought) in enumerate(zip(columns, hits, strict=True)):
         assert bought.sum() == 1
         assert each["own_times"][bought].tolist() == [9], number
+
+
+def test_what_was_described_once_is_not_taken_for_another_window():
+    seen = habits(range(4))
+    weights = {"buy_again": 1.0}
+    first = seen.examples(weights, seed=1)
+    assert seen.examples(weights, seed=1) is first
+    _, hits = replace(seen, bought=[at(-1)] * 4).examples(weights, seed=1)
+    assert not np.concatenate(hits).any() and np.concatenate(first[1]).any()
+
+
+def test_popularity_counts_over_the_days_that_tell_best_what_is_bought_next():
+    """Lately everybody bought p1, for long before that p0: a window of 7 days says p1, a long one p0."""
+    rows = [(f"a{each}", "p0", day) for each in range(9) for day in range(10, 90, 5)]
+    rows += [(f"b{each}", "p1", 98) for each in range(5)]
+    past = purchases(rows)
+    everything = np.ones(2, dtype=bool)
+    for bought, expected in ((1, True), (0, False)):
+        days = popularity_window(PopularityConfig(), past, [at(bought)] * 3, everything)
+        assert days in POPULARITY_WINDOWS and (days == 7) is expected
 
 
 def test_only_so_many_customers_of_a_window_are_learned_from():
