@@ -183,8 +183,8 @@ def similarity() -> Any:
 
     class Similarity(DistanceSimilarityModule):  # type: ignore[misc]
         def _get_pos_neg_logits(self, session_embs: Any, item_embs: Any, candidate_item_ids: Any) -> Any:
-            if candidate_item_ids.shape[1] != session_embs.shape[1]:  # held-out products, one a customer
-                return super()._get_pos_neg_logits(session_embs, item_embs, candidate_item_ids)
+            if candidate_item_ids.shape[1] == 1:  # held-out products: the same candidates at every place
+                return session_embs @ item_embs[candidate_item_ids[:, 0]].transpose(1, 2)
             told = candidate_item_ids[:, :, 0] != 0
             near = torch.nn.functional.embedding(candidate_item_ids[told], item_embs)
             logits = session_embs.new_zeros(candidate_item_ids.shape)
