@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from patron.models.base import CustomerHistory, Interactions, Recommender
-from patron.models.blend import Weights
 from patron.models.catalogue import Catalogue
+from patron.models.placements import Weights
 from patron.models.products import top
 from patron.models.ranker import Ranker, RankerConfig
 from patron.models.ranking_features import Columns

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from patron.errors import DataError
 from patron.models.base import CustomerHistory, Interactions
-from patron.models.blend import HOME, Blend, Weights
+from patron.models.blend import Blend
+from patron.models.placements import HOME, Weights
 from patron.models.popularity import Popularity, PopularityConfig
 from patron.models.products import top
 from patron.models.ranker import Ranker

@@ -21,6 +21,7 @@ from patron.models.content import Content
 from patron.models.diversity import spread
 from patron.models.explanations import CONTEXT, as_history
 from patron.models.item_item import ItemItem
+from patron.models.placements import HOME, PLACEMENTS, Weights
 from patron.models.places import with_new
 from patron.models.popularity import Popularity
 from patron.models.products import read_config
@@ -30,22 +31,11 @@ from patron.models.shortlist import Shortlist, loudest
 from patron.models.sources import STRANGERS, SourcesConfig
 from patron.models.weights import Panel, search
 
-Weights = dict[str, float]
 Mask = NDArray[np.bool_]
 
-HOME = "home"
 MAX_REASONS = 2
 POOL = 5
 """Candidates for each place of an answer that is spread over categories."""
-
-PLACEMENTS: dict[str, Weights] = {
-    HOME: {"buy_again": 0.6, "als": 0.15, "popularity": 0.1, "item_item": 0.1, "together": 0.05},
-    "product": {"context_item_item": 0.5, "context_together": 0.3, "als": 0.1, "popularity": 0.1},
-    "cart": {"context_together": 0.6, "context_item_item": 0.2, "als": 0.1, "popularity": 0.1},
-    "buy_again": {"buy_again": 1.0},
-}
-"""Weights where a config names none. `context_together` is `together` asked about the page or the basket."""
-
 
 SIMILAR = (("item_item", explanations.same_customers), ("content", explanations.alike))
 TOGETHER = (("together", explanations.with_product),)
@@ -94,16 +84,13 @@ class Blend(Recommender):
         self,
         *,
         home: Weights | None = None,
-        popularity: Popularity | None = None,
         ranker: Ranker | None = None,
         new_places: int = 0,
     ) -> Self:
         """The same fitted sources, with what is given in the place of this blend's own."""
         other = copy(self)
         other.weights = {**self.weights, HOME: home or self.weights[HOME]}
-        other.sources = {**self.sources, "popularity": popularity or self.popularity}
         other.ranker, other.new_places = ranker, new_places
-        other._share_index()
         return other
 
     def fit(

@@ -7,8 +7,9 @@ import pytest
 
 from patron.errors import DataError
 from patron.models.base import CustomerHistory, class_path, configured, open_model
-from patron.models.blend import PLACEMENTS, Blend, BlendConfig
+from patron.models.blend import Blend, BlendConfig
 from patron.models.catalogue import Catalogue
+from patron.models.placements import PLACEMENTS
 from patron.models.ranker import Ranker, RankerConfig
 from patron.models.regional_popularity import RegionalPopularityConfig
 from patron.models.sources import SOURCES
