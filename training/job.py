@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from copy import copy
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -41,6 +41,8 @@ class Job(ABC):
     def __init__(self, settings: Settings, overrides: dict[str, Any] | None = None) -> None:
         self.settings = settings
         self.overrides = overrides or {}
+        self.say: Callable[[str], None] = lambda what: None
+        """Told what is being done, for people who wait."""
 
     @property
     def name(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -93,9 +94,17 @@ class RecommenderJob(Job):
                 self.purchases.catalogue(stock=newest),
                 seed=self.settings.seed,
                 threads=self.settings.threads,
+                checkpoint=self.checkpoint(cutoff),
+                say=lambda what: self.say(f"Before {cutoff:%Y-%m-%d}: {what}"),
             )
             self.fitted[cutoff] = blend
         return self.fitted[cutoff]
+
+    def checkpoint(self, cutoff: datetime) -> Path:
+        """Where a long fit of this cutoff goes on when it was cut short."""
+        folder = self.settings.home / "tmp" / "checkpoints" / f"{cutoff:%Y-%m-%d}"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
 
     def popularity_window(self) -> int:
         """The window with which popularity does best on the validation window."""

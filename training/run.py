@@ -50,6 +50,7 @@ def train(job: Job, say: Say = lambda what: None) -> dict[str, Any]:
     data and recipe, and answers as this code does, the outcome is `unchanged`.
     """
     settings = job.settings
+    job.say = say
     with (
         tempfile.TemporaryDirectory(prefix="patron-") as scratch,
         tracking.run(settings, job.name, f"{job.short} {datetime.now(UTC):%Y-%m-%d %H:%M}") as run_id,

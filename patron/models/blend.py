@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from copy import copy
 from functools import partial
 from pathlib import Path
@@ -27,6 +27,7 @@ from patron.models.popularity import Popularity
 from patron.models.products import read_config
 from patron.models.ranker import Ranker, RankerConfig
 from patron.models.ranking_features import Columns, ProductNumbers, described
+from patron.models.sequence import Sequence as SequenceModel
 from patron.models.shortlist import Shortlist, loudest
 from patron.models.sources import STRANGERS, SourcesConfig
 from patron.models.weights import Panel, search
@@ -100,17 +101,26 @@ class Blend(Recommender):
         *,
         seed: int = 0,
         threads: int = 1,
+        checkpoint: Path | None = None,
+        say: Callable[[str], None] = lambda what: None,
     ) -> None:
         """Fit every source.
 
         catalogue: facts in any order, brought to that of `interactions.product_ids`; a product that is not
-        among those, even without a purchase, cannot be recommended.
+        among those, even without a purchase, cannot be recommended. checkpoint: a folder from which a fit
+        that was cut short goes on. say: told which source, and which epoch of a neural one, is fitted.
         """
         known = catalogue or Catalogue.of(interactions.product_ids)
         self.catalogue = known.aligned(interactions.product_ids)
         self.numbers = ProductNumbers.of(interactions, self.catalogue)
-        for source in self.sources.values():
-            source.fit(interactions, self.catalogue, seed=seed, threads=threads)
+        for name, source in self.sources.items():
+            say(f"Fitting {name}")
+            told = (
+                {"checkpoint": checkpoint, "advance": lambda epoch: say(f"Fitting sequence: {epoch}")}
+                if isinstance(source, SequenceModel)
+                else {}
+            )
+            source.fit(interactions, self.catalogue, seed=seed, threads=threads, **told)
         self._share_index()
 
     def _share_index(self) -> None:

@@ -78,6 +78,10 @@ class Progress:
     ndcg: float | None
     seconds: float
 
+    def __str__(self) -> str:
+        found = "" if self.ndcg is None else f", ndcg@10 {self.ndcg:.4f}"
+        return f"{self.phase}, epoch {self.epoch} of at most {self.epochs}{found}"
+
 
 class Sequence(Recommender):
     """Learns which new product comes next; products of one moment are shuffled in every epoch."""

@@ -350,3 +350,18 @@ def test_a_new_product_is_found_by_what_it_is():
     assert new.source == "content"
     assert new.reasons[0].text == "Similar to Green tea"
     assert "new" in ids(model.similar("tea", "similar", 3))
+
+
+def test_a_neural_source_tells_how_far_it_is_and_can_be_saved(tmp_path):
+    told: list[str] = []
+    sources = (*BlendConfig().sources, "sequence")
+    quick = {"epochs": 1, "factors": 4, "refit": False}
+    config = BlendConfig(**SMALL.model_dump() | {"sources": sources, "sequence": quick})
+    model = Blend(config)
+    (tmp_path / "going").mkdir()
+    model.fit(purchases(ROWS), seed=1, checkpoint=tmp_path / "going", say=told.append)
+    assert any(each.startswith("Fitting sequence: search, epoch 1") for each in told)
+    assert list((tmp_path / "going").iterdir())
+    (tmp_path / "kept").mkdir()
+    model.save(tmp_path / "kept")
+    np.testing.assert_allclose(Blend.load(tmp_path / "kept").scores(TEA), model.scores(TEA), atol=1e-5)
