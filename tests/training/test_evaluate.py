@@ -72,13 +72,14 @@ def test_a_version_that_is_not_there(trained):
 def test_an_older_recommender_is_judged_in_its_own_catalogue(shop):
     """A blend of an earlier cutoff knows other products in other places; its hits are still its own."""
     from training import metrics
-    from training.recommender import RecommenderJob, counts
+    from training.ranking import counts
+    from training.recommender import RecommenderJob
 
     job = RecommenderJob(shop)
     older = job.fitted_at(job.validation)
     dropped = older.catalogue.product_ids[3:]
     assert not np.array_equal(dropped, job.fitted_at(job.test).catalogue.product_ids)
-    smaller = shifted(older, 3)
+    smaller = without_first(job.purchases.until(job.validation), older.config, 3)
     judged = job.judge(smaller).metrics["recall_at_10"]
 
     basket, histories = job.panel(job.test)
@@ -93,20 +94,17 @@ def test_an_older_recommender_is_judged_in_its_own_catalogue(shop):
     assert judged > 0.1
 
 
-def shifted(blend, count):
-    """A popularity blend over a catalogue that lacks the first products."""
-    from copy import copy
+def without_first(interactions, config, count):
+    """A popularity blend that was fitted on all but the first products."""
+    from dataclasses import replace
 
     from patron.models.blend import Blend
-    from patron.models.catalogue import Catalogue
 
-    other = Blend(blend.config)
-    other.catalogue = Catalogue.of(blend.catalogue.product_ids[count:])
-    other.sources = {**other.sources, "popularity": copy(blend.popularity)}
-    other.popularity.product_ids = other.catalogue.product_ids
-    other.popularity.buyers = blend.popularity.buyers[count:]
-    other.popularity.buyers_ever = blend.popularity.buyers_ever[count:]
-    for cached in ("index", "order"):
-        other.popularity.__dict__.pop(cached, None)
-    other.weights = {"home": {"popularity": 1.0}}
-    return other
+    kept = interactions.product >= count
+    lines = {
+        name: getattr(interactions, name)[kept] for name in ("customer", "order", "product", "at", "price")
+    }
+    lines["product"] = lines["product"] - count
+    blend = Blend(config)
+    blend.fit(replace(interactions, product_ids=interactions.product_ids[count:], **lines), seed=1)
+    return blend.variant(home={"popularity": 1.0})
