@@ -72,7 +72,7 @@ def by_k(curves: Mapping[str, Sequence[float]], ks: Sequence[int], metric: str) 
     figure, axes = canvas(f"{metric} by length of the list", "k", f"{metric}@k")
     for name, values in curves.items():
         axes.plot(ks, values, marker="o", label=name)
-    axes.legend()
+    axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
     return figure
 
 
