@@ -263,16 +263,18 @@ def places(
     None are kept where that costs so much that the best single source may be as good. orders: every
     candidate of each customer. best, near: rankings of the best source and of item-item.
     """
-    plain = window.shown(orders, 0)
+    plain = 0.0
     for kept in range(MOST_NEW_PLACES + 1):
         shown = window.shown(orders, kept)
-        ahead = paired(window.ndcg(shown) - window.ndcg(best), seed).low > 0
-        if kept and not ahead:
+        gains = window.ndcg(shown)
+        if kept == 0:
+            plain = float(gains.mean())
+        elif paired(gains - window.ndcg(best), seed).low <= 0:
             break
         new = window.explore_recall(shown) - window.explore_recall(near)
         if not len(new) or paired(new, seed).low >= 0:
-            return kept, float(window.ndcg(shown).mean())
-    return 0, float(window.ndcg(plain).mean())
+            return kept, float(gains.mean())
+    return 0, plain
 
 
 def popularity_window(
