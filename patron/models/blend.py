@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from copy import copy
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,7 @@ from patron.models.base import CustomerHistory, Interactions, Recommendation, Re
 from patron.models.catalogue import Catalogue
 from patron.models.content import Content
 from patron.models.diversity import spread
-from patron.models.explanations import CONTEXT, as_history
+from patron.models.explanations import CONTEXT, as_history, prefixed
 from patron.models.item_item import ItemItem
 from patron.models.placements import HOME, PLACEMENTS, Weights
 from patron.models.places import with_new
@@ -162,7 +162,7 @@ class Blend(Recommender):
         mask: products that may be shown; None: all that can be sold. limit: more than `candidates` a source.
         """
         allowed = self.catalogue.available if mask is None else mask
-        return self._asked(dict.fromkeys(self.config.asked(), 1.0), history, (), allowed, limit)
+        return self._asked(dict.fromkeys(self.config.asked(), 1.0), {"": history}, allowed, limit)
 
     def candidates(
         self, shortlist: Shortlist, history: CustomerHistory, size: int
@@ -303,19 +303,18 @@ class Blend(Recommender):
         if history.region and not len(history) and self._is_home(placement, context):
             weights, ranker = {STRANGERS: 1.0}, None
         asked = weights if ranker is None else dict.fromkeys(self.config.asked(), 1.0)
-        return self._judged(
-            self._asked(asked, history, context, mask, limit), history, weights, ranker, limit
-        )
+        given = {"": history, CONTEXT: as_history(context)}
+        return self._judged(self._asked(asked, given, mask, limit), history, weights, ranker, limit)
 
     def _asked(
-        self, weights: Weights, history: CustomerHistory, context: Collection[str], mask: Mask, limit: int
+        self, weights: Weights, given: Mapping[str, CustomerHistory], mask: Mask, limit: int
     ) -> Shortlist:
-        """The proposals of the sources that have a weight."""
-        page = as_history(context)
+        """The proposals of the sources that have a weight. given: the prefix of a name -> what it is asked of."""
         asked = {
-            name: partial(self.sources[source].scores, page if name.startswith(CONTEXT) else history)
+            name: partial(self.sources[source].scores, given[prefix])
             for name, weight in weights.items()
-            if weight > 0 and (source := name.removeprefix(CONTEXT)) in self.sources
+            for prefix, source in [prefixed(name)]
+            if weight > 0 and source in self.sources and prefix in given
         }
         offset = self.config.rank_offset if self.config.normalise == "rank" else None
         return Shortlist.of(asked, mask, max(self.config.candidates, limit), offset)

@@ -36,6 +36,14 @@ DUE = 0.75
 
 CONTEXT = "context_"
 """Before a source's name: asked about the products of the page or basket instead of the history."""
+SESSION = "session_"
+"""Before a source's name: asked about what was viewed or put into the basket lately."""
+
+
+def prefixed(name: str) -> tuple[str, str]:
+    """(prefix, source) of a name: what the source is asked about, "" for the history."""
+    prefix = next((each for each in (CONTEXT, SESSION) if name.startswith(each)), "")
+    return prefix, name.removeprefix(prefix)
 
 
 def as_history(product_ids: Collection[str]) -> CustomerHistory:
