@@ -6,6 +6,7 @@ PatronError
 +-- DataError             the shop's data cannot be used as it is         exit 1
 |   +-- LakeError            the lake lacks something or is in use        exit 1
 |   +-- FeatureError         a feature or a cutoff is missing             exit 1
+|   +-- EventLogError        the event log cannot be read or written      exit 1
 +-- ArtifactError         a model file is missing, changed or unsuited    exit 1
 |   +-- NoChampion           nothing was promoted yet                     exit 1
 
@@ -43,6 +44,10 @@ class LakeError(DataError):
 
 class FeatureError(DataError):
     code = "features"
+
+
+class EventLogError(DataError):
+    code = "events"
 
 
 class ArtifactError(PatronError):
