@@ -56,6 +56,8 @@ class Settings(BaseSettings):
     """Processes that answer."""
     request_timeout_seconds: float = Field(default=2.0, gt=0)
     """After this long a request is answered with 503."""
+    reload_seconds: float = Field(default=2.0, ge=0)
+    """How often the service looks for a newer champion, and takes it over; 0: only when it starts."""
     max_body_bytes: int = Field(default=262_144, ge=1024)
     """A larger request is refused with 413."""
     cors_origins: list[str] = Field(default_factory=list)

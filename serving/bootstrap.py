@@ -79,15 +79,9 @@ class Parts:
         except Exception as error:
             raise FeatureError("The online store failed.") from error
 
-    def warm(self) -> None:
-        """Read once, of nobody, so that the first caller does not wait for what is opened at first use."""
-        if self.features is None:
-            return
-        wanted = [each for served in self.models.values() for each in getattr(served.model, "references", {})]
-        try:
-            self.read([""], list(dict.fromkeys(wanted)))
-        except FeatureError:
-            log.warning("The first read of features failed", exc_info=True)
+    def close(self) -> None:
+        """Let go of the files that are open for writing."""
+        self.decisions.close()
 
     @functools.cached_property
     def offered(self) -> frozenset[str]:
@@ -157,11 +151,17 @@ def open_features(settings: Settings, missing: dict[str, PatronError]) -> Featur
 
 
 def open_models(
-    settings: Settings, offered: Collection[str] | None, missing: dict[str, PatronError]
+    settings: Settings,
+    offered: Collection[str] | None,
+    missing: dict[str, PatronError],
+    names: Collection[str] = NAMES,
 ) -> dict[str, Served]:
-    """Every champion that can be loaded. `offered`: the features that there are; None where unknown."""
+    """Every champion of `names` that can be loaded; of the others, what is wrong is put into `missing`.
+
+    offered: the features that there are; None where unknown.
+    """
     found: dict[str, Served] = {}
-    for name in NAMES:
+    for name in names:
         try:
             found[name] = open_champion(settings, name, offered)
         except PatronError as error:
@@ -186,3 +186,12 @@ def open_champion(settings: Settings, name: str, offered: Collection[str] | None
         )
     model: Model = open_model(chosen.folder)[0]
     return Served(name, chosen.version, model)
+
+
+def warm(parts: Parts) -> None:
+    """Ask everything once, of nobody, so that the first caller does not wait for what first use opens."""
+    wanted = [each for served in parts.models.values() for each in getattr(served.model, "references", {})]
+    try:
+        parts.read([""], list(dict.fromkeys(wanted)))
+    except FeatureError:
+        log.warning("The first read of features failed", exc_info=parts.features is not None)

@@ -7,7 +7,7 @@ from typing import Any
 
 from serving.problems import Problem, Reply
 
-METHODS = "GET, POST"
+METHODS = "GET, POST, PUT"
 HEADERS = "Content-Type, X-API-Key, X-Request-Id"
 SECONDS = "600"
 

@@ -1,20 +1,23 @@
-"""The outermost ASGI layer: what every request meets before the Bento, and every answer after it.
+"""The ASGI app of the service: what every request meets before its handler, and every answer after it.
 
 In this order: request id, Host, route (404), method (405), key (401), scope (403), content type (415), size
-(413), JSON (400), fields (422), places in flight (429, 503), time (503). Only the routes that it knows reach
-the Bento: whatever else the serving framework would answer does not exist. Every error is a problem document.
+(413), JSON (400), fields (422), places in flight (429, 503), time (503). Only the routes that it knows exist;
+the serving framework's own app sees startup and shutdown. Every error is a problem document.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 import re
 import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from urllib.parse import unquote
 
 from pydantic import ValidationError
 
@@ -23,21 +26,27 @@ from serving import cors
 from serving.bootstrap import Parts
 from serving.keys import Key
 from serving.metrics import Metrics
-from serving.operations import BODY, Operation
-from serving.problems import Problem, Reply, invalid, of_error, of_status, request_id, unavailable
+from serving.operations import Operation
+from serving.problems import Problem, Reply, invalid, of_error, request_id, unavailable
 
 Scope = dict[str, Any]
 Page = Callable[[], Reply]
 HOST = re.compile(rb"[A-Za-z0-9._~%:\[\]-]{1,255}")
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
-ALWAYS = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
+JSON = {"content-type": "application/json"}
+ALWAYS = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
 IN_FLIGHT = 64
 IN_FLIGHT_PER_CLIENT = 48
+THREADS = 4
+"""Threads a worker that handlers run in, so that a slow answer blocks neither the others nor /livez."""
 log = logging.getLogger(__name__)
 
 
 class Gateway:
-    """Wraps the Bento's ASGI app. `pages`: path -> an open GET page that the gateway answers itself."""
+    """`app`: the serving framework's, which is told of startup and shutdown.
+
+    `pages`: path -> an open GET page that the gateway answers itself.
+    """
 
     def __init__(
         self,
@@ -49,10 +58,12 @@ class Gateway:
     ) -> None:
         self.app = app
         self.operations = operations
+        self.fixed = {each.path: [one for one in operations if one.path == each.path] for each in operations}
         self.pages = pages
         self.parts = parts
         self.metrics = metrics
         self.in_flight: Counter[str] = Counter()
+        self.threads = ThreadPoolExecutor(THREADS, thread_name_prefix="answers")
 
     @property
     def settings(self) -> Settings:
@@ -69,11 +80,10 @@ class Gateway:
     async def http(self, scope: Scope, receive: Any, send: Any) -> None:
         started = time.perf_counter()
         headers = Headers(scope)
-        origins = self.settings.cors_origins
         request_id.set(identify(headers))
         operation, reply = await self.reply(scope, headers, receive)
         self.metrics.observe(operation, reply.status, time.perf_counter() - started)
-        extra = {"x-request-id": request_id.get(), **cors.headers(headers.text(b"origin"), origins)}
+        extra = cors.headers(headers.text(b"origin"), self.settings.cors_origins)
         await transmit(reply, extra, send)
 
     async def reply(self, scope: Scope, headers: Headers, receive: Any) -> tuple[str, Reply]:
@@ -90,23 +100,32 @@ class Gateway:
                 name = path.strip("/")
                 check_method(method, {"GET"})
                 return name, self.pages[path]()
-            operation = self.route(path, method)
+            operation, values = self.route(path, scope, method)
             name = operation.name
             key = self.authorise(headers, operation)
             body = await self.body(headers, receive, operation)
-            return name, await self.forward({**scope, BODY: body}, key.client)
+            return name, await self.answer(operation, values, body, key.client)
         except Exception as error:
             problem = of_error(error)
             if problem.status == 500:
-                log.exception("The gateway failed")
+                log.exception("The service failed")
             return name, problem.reply()
 
-    def route(self, path: str, method: str) -> Operation:
-        found = [each for each in self.operations if each.pattern.fullmatch(path)]
+    def route(self, path: str, scope: Scope, method: str) -> tuple[Operation, dict[str, str]]:
+        """The operation, and what stands in the place of each name of its path."""
+        found = self.fixed.get(path)
+        values: dict[str, str] = {}
+        if not found:
+            raw = (scope.get("raw_path") or path.encode()).partition(b"?")[0].decode("latin-1")
+            matches = [(each, match) for each in self.operations if (match := each.pattern.fullmatch(raw))]
+            found = [each for each, _ in matches]
+            values = {
+                name: unquoted(value) for _, each in matches for name, value in each.groupdict().items()
+            }
         if not found:
             raise Problem(404, "no_such_route", "No such route. GET /docs.json lists them.")
         check_method(method, {each.method for each in found})
-        return next(each for each in found if each.method == method)
+        return next(each for each in found if each.method == method), values
 
     def authorise(self, headers: Headers, operation: Operation) -> Key:
         key = self.parts().keys.find(headers.text(b"x-api-key"))
@@ -123,7 +142,7 @@ class Gateway:
         return key
 
     async def body(self, headers: Headers, receive: Any, operation: Operation) -> Any:
-        """The validated request of a POST, None where the operation reads no body."""
+        """The validated request, None where the operation reads no body."""
         if operation.request is None:
             return None
         check_content(headers)
@@ -151,27 +170,49 @@ class Gateway:
             if not message.get("more_body", False):
                 return bytes(data)
 
-    async def forward(self, scope: Scope, client: str) -> Reply:
-        """The Bento's answer, if there is a place for one more request and it comes in time."""
+    async def answer(self, operation: Operation, values: Mapping[str, str], body: Any, client: str) -> Reply:
+        """The handler's answer, if there is a place for one more request and it comes in time."""
         if self.in_flight.total() >= IN_FLIGHT:
             raise unavailable("overloaded", "The service is at its limit. Try again shortly.", 1)
         if self.in_flight[client] >= IN_FLIGHT_PER_CLIENT:
             retry = {"retry-after": "1"}
             raise Problem(429, "too_many_requests", "Too many requests at once.", headers=retry)
         self.in_flight[client] += 1
-        task = asyncio.ensure_future(collect(self.app, scope))
+        task = self.started(operation, values, body)
         task.add_done_callback(lambda done: self.release(client, done))
         finished, _ = await asyncio.wait({task}, timeout=self.settings.request_timeout_seconds)
         if not finished:
             raise unavailable("timeout", "The answer took too long. Ask for less, or try again.", 1)
-        return task.result()
+        return Reply(operation.status, task.result(), JSON)
 
-    def release(self, client: str, task: asyncio.Future[Reply]) -> None:
+    def started(self, operation: Operation, values: Mapping[str, str], body: Any) -> asyncio.Future[bytes]:
+        """The handler at work: on the loop where it waits by itself, else in a thread."""
+        parts = self.parts()
+        if operation.waits:
+            return asyncio.ensure_future(waited(operation, parts, values, body))
+        context = contextvars.copy_context()  # for the request id of what is logged
+        return asyncio.get_running_loop().run_in_executor(
+            self.threads, lambda: context.run(encoded, operation.handle, parts, values, body)
+        )
+
+    def release(self, client: str, task: asyncio.Future[bytes]) -> None:
         """Free the place once the work has really ended, also when nobody waits for it any more."""
         self.in_flight[client] -= 1
         self.in_flight += Counter()
         if not task.cancelled():
             task.exception()
+
+
+def encoded(handle: Any, parts: Parts, values: Mapping[str, str], body: Any) -> bytes:
+    """The handler's answer as JSON."""
+    answer: str = handle(parts, values, body).model_dump_json()
+    return answer.encode()
+
+
+async def waited(operation: Operation, parts: Parts, values: Mapping[str, str], body: Any) -> bytes:
+    """The same of a handler that is a coroutine."""
+    answer: Any = await operation.handle(parts, values, body)  # type: ignore[misc]
+    return bytes(answer.model_dump_json(), "utf-8")
 
 
 CLOSE = {"connection": "close"}
@@ -216,37 +257,23 @@ def check_content(headers: Headers) -> None:
         raise Problem(415, "encoded", "Send the body without Content-Encoding.")
 
 
-async def collect(app: Any, scope: Scope) -> Reply:
-    """Run the app to its end. Errors that it did not describe as problems are described here."""
-    start: dict[str, Any] = {"status": 500, "headers": []}
-    parts: list[bytes] = []
-
-    async def send(message: dict[str, Any]) -> None:
-        if message["type"] == "http.response.start":
-            start.update(message)
-        else:
-            parts.append(message.get("body", b""))
-
-    await app(scope, nothing_to_receive(), send)
-    headers = {key.decode("latin-1").lower(): value.decode("latin-1") for key, value in start["headers"]}
-    if start["status"] >= 400 and "problem" not in headers.get("content-type", ""):
-        return of_status(start["status"]).reply()
-    return Reply(start["status"], b"".join(parts), headers)
-
-
-def nothing_to_receive() -> Callable[[], Any]:
-    """An ASGI `receive` for a request whose body was read already."""
-    messages = iter([{"type": "http.request", "body": b"", "more_body": False}])
-
-    async def receive() -> dict[str, Any]:
-        return next(messages, {"type": "http.disconnect"})
-
-    return receive
+def unquoted(value: str) -> str:
+    """A part of a path as text. Raises Problem for what is not UTF-8."""
+    try:
+        return unquote(value, errors="strict")
+    except UnicodeDecodeError:
+        raise Problem(400, "bad_path", "The path is not UTF-8.") from None
 
 
 async def transmit(reply: Reply, extra: Mapping[str, str], send: Any) -> None:
-    kept = {key: value for key, value in reply.headers.items() if key not in ("server", "content-length")}
-    headers = {**kept, **ALWAYS, **extra, "content-length": str(len(reply.body))}
-    pairs = [(key.encode("latin-1"), value.encode("latin-1")) for key, value in headers.items()]
+    pairs = [
+        *(
+            (key.encode("latin-1"), value.encode("latin-1"))
+            for key, value in {**reply.headers, **extra}.items()
+        ),
+        *ALWAYS,
+        (b"x-request-id", request_id.get().encode()),
+        (b"content-length", b"%d" % len(reply.body)),
+    ]
     await send({"type": "http.response.start", "status": reply.status, "headers": pairs})
     await send({"type": "http.response.body", "body": reply.body})

@@ -80,7 +80,10 @@ def operation(each: Operation) -> dict[str, Any]:
         "security": [{"key": []}],
         "parameters": parameters(each),
         "responses": {
-            "200": {"description": "OK", "content": content(each.answer.__name__)},
+            str(each.status): {
+                "description": HTTPStatus(each.status).phrase,
+                "content": content(each.answer.__name__),
+            },
             **{str(status): problem(status) for status in sorted({*ALWAYS, *each.problems})},
         },
     }

@@ -85,14 +85,6 @@ def of_error(error: BaseException) -> Problem:
     return Problem(500, "internal", "The service failed. Its log holds the request_id.")
 
 
-def of_status(status: int) -> Problem:
-    """A problem for an answer that carried none, such as the serving framework's own errors."""
-    code = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 503: "unavailable"}
-    if status >= 500 and status != 503:
-        return of_error(RuntimeError())
-    return Problem(status, code.get(status, "request"), "The request was refused.")
-
-
 def invalid(error: ValidationError) -> Problem:
     """400 or 422 from what pydantic found, without the inputs."""
     errors = error.errors(include_input=False, include_context=False, include_url=False)

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from datetime import UTC, date, datetime
 from typing import Any
 
 import numpy as np
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
 
 from serving.bootstrap import Parts, Served
 from serving.endpoints import churn_scores, lifetime_values, next_best_offers, recommendations
 from serving.endpoints.next_best_offers import Offer, consents, no_offer, offered, tier
-from serving.operations import Answer, Operation, answered
+from serving.operations import Answer, Operation
 from serving.problems import Problem
 from serving.scoring import best_action, churn_table, segment_table, value_table
 from serving.shapes import Because, because
 
-PATH = "/v1/customers/{customer_id}"
 TOP = 5
 PROFILE = [
     f"customer_profile:{each}"
@@ -99,26 +93,6 @@ class CustomerProfile(Answer):
     models: dict[str, str]
     missing: list[str]
     features_as_of: datetime | None
-
-
-OPERATION = Operation(
-    name="customer",
-    method="GET",
-    path=PATH,
-    scopes=frozenset({"crm"}),
-    answer=CustomerProfile,
-    summary="Show one customer: attributes, segment, churn, value, favourites, best action, from one moment.",
-    problems=(404,),
-)
-
-
-def app(parts: Callable[[], Parts]) -> Starlette:
-    """The GET routes, to be mounted beside the APIs."""
-
-    def customer(request: Request) -> Response:
-        return answered(lambda: profile(parts(), request.path_params["customer_id"]))
-
-    return Starlette(routes=[Route(PATH, customer, methods=["GET"])])
 
 
 def profile(parts: Parts, customer_id: str) -> CustomerProfile:
@@ -249,3 +223,15 @@ def attributes(text: str | None) -> dict[str, Any] | None:
     except ValueError:
         return None
     return found if isinstance(found, dict) else None
+
+
+OPERATION = Operation(
+    name="customer",
+    method="GET",
+    path="/v1/customers/{customer_id}",
+    scopes=frozenset({"crm"}),
+    answer=CustomerProfile,
+    handle=lambda parts, values, body: profile(parts, values["customer_id"]),
+    summary="Show one customer: attributes, segment, churn, value, favourites, best action, from one moment.",
+    problems=(404,),
+)
