@@ -86,10 +86,14 @@ class Task(Generic[T]):
 
 
 class Database:
-    """One file, opened when first needed. Any number of threads and processes may read and write it."""
+    """One file, opened when first needed. Any number of threads and processes may read and write it.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    schema: what a new file is made of, with a table `meta`. synchronous: `full` waits for the disk at every
+    commit; with `normal` a crash of the machine, though none of the process, may lose the last ones.
+    """
+
+    def __init__(self, path: Path, schema: str = SCHEMA, synchronous: str = "full") -> None:
+        self.path, self.schema, self.synchronous = path, schema, synchronous
         self._line: deque[Task[Any]] = deque()
         self._leading = threading.Lock()
         self._writer: Any = None
@@ -149,6 +153,8 @@ class Database:
         if not made(connection):
             connection.close()
             return None
+        # else SQLite plans a query anew whenever its limit is bound, which costs more than the query
+        connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
         connection.pragma("query_only", True)
         connection.pragma("cache_size", -READ_CACHE_KILOBYTES)
         self._local.connection = connection
@@ -164,11 +170,11 @@ class Database:
                 connection = apsw.Connection(str(self.path))
                 connection.set_busy_timeout(BUSY_MILLISECONDS)
                 connection.pragma("journal_mode", "wal")
-                connection.pragma("synchronous", "full")
+                connection.pragma("synchronous", self.synchronous)
                 connection.pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
                 if not made(connection):
                     with connection:
-                        connection.execute(SCHEMA)
+                        connection.execute(self.schema)
                         connection.execute("insert into meta values ('log_id', ?)", (str(uuid.uuid4()),))
             self._writer = connection
         return self._writer

@@ -36,4 +36,4 @@ def row_of(event: Event) -> tuple[Any, ...]:
 
 def event_of(row: Sequence[Any]) -> Event:
     """The event whose values `row_of` gave."""
-    return Event(row[0], datetime.fromisoformat(row[1]), *row[2:])
+    return Event._make((row[0], datetime.fromisoformat(row[1]), *row[2:]))

@@ -21,16 +21,10 @@ FILE = "events.db"
 COLUMNS = ", ".join(Event._fields)
 INSERT = f"insert into events ({COLUMNS}, owner) values ({', '.join('?' * (len(Event._fields) + 1))})"
 
-# The indexes run from the newest on, and a scan of one keeps its order: "order by" would double the cost.
-OF_CUSTOMER = f"select {COLUMNS} from events indexed by events_by_owner where owner = ?1 limit ?2"
-OF_NOBODY_YET = (
-    f"select {COLUMNS} from events indexed by events_by_session "
-    "where session_id = ?1 and owner is null limit ?2"
-)
-OF_SESSION = (
-    f"select {COLUMNS} from events indexed by events_by_session "
-    "where session_id = ?1 order by occurred_at desc, seq desc limit ?2"
-)
+NEWEST = "order by occurred_at desc, seq desc limit ?2"
+OF_CUSTOMER = f"select {COLUMNS} from events where owner = ?1 {NEWEST}"
+OF_NOBODY_YET = f"select {COLUMNS} from events where session_id = ?1 and owner is null {NEWEST}"
+OF_SESSION = f"select {COLUMNS} from events where session_id = ?1 {NEWEST}"
 
 
 class EventLog:
