@@ -24,56 +24,6 @@ CHECKPOINT_PAGES = 4000
 """Pages of 4 KB in the WAL before the next commit moves them into the file."""
 READ_CACHE_KILOBYTES = 16_384
 
-SCHEMA = """
-create table meta (key text primary key, value text not null) strict, without rowid;
-create table events (
-    seq integer primary key autoincrement,
-    event_id text not null,
-    occurred_at text not null,
-    name text not null,
-    customer_id text,
-    session_id text,
-    product_id text,
-    query text,
-    value real,
-    currency text,
-    recommendation_id text,
-    decision_id text,
-    owner text
-) strict;
-create index events_by_owner on events (owner, occurred_at desc, seq desc) where owner is not null;
-create index events_by_session on events (session_id, owner, occurred_at desc, seq desc)
-    where session_id is not null;
-create table seen (digest blob primary key) strict, without rowid;
-create table sessions (
-    session_id text primary key,
-    customer_id text not null,
-    signed_in_at text not null
-) strict, without rowid;
-create table updates (
-    seq integer primary key autoincrement,
-    kind text not null,
-    id text not null,
-    body text not null
-) strict;
-create index updates_by_kind on updates (kind, seq);
-create table flushes (
-    seq integer primary key,
-    events_seq integer not null,
-    updates_seq integer not null,
-    flushed_at text not null
-) strict;
-create table quarantine (
-    seq integer primary key autoincrement,
-    digest blob not null unique,
-    received_at text not null,
-    times integer not null default 1,
-    code text not null,
-    detail text not null,
-    body text not null
-) strict;
-"""
-
 
 class Task(Generic[T]):
     """What one thread wants written, and what came of it."""
@@ -92,7 +42,7 @@ class Database:
     commit; with `normal` a crash of the machine, though none of the process, may lose the last ones.
     """
 
-    def __init__(self, path: Path, schema: str = SCHEMA, synchronous: str = "full") -> None:
+    def __init__(self, path: Path, schema: str, synchronous: str = "full") -> None:
         self.path, self.schema, self.synchronous = path, schema, synchronous
         self._line: deque[Task[Any]] = deque()
         self._leading = threading.Lock()

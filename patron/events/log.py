@@ -27,11 +27,62 @@ OF_NOBODY_YET = f"select {COLUMNS} from events where session_id = ?1 and owner i
 OF_SESSION = f"select {COLUMNS} from events where session_id = ?1 {NEWEST}"
 
 
+SCHEMA = """
+create table meta (key text primary key, value text not null) strict, without rowid;
+create table events (
+    seq integer primary key autoincrement,
+    event_id text not null,
+    occurred_at text not null,
+    name text not null,
+    customer_id text,
+    session_id text,
+    product_id text,
+    query text,
+    value real,
+    currency text,
+    recommendation_id text,
+    decision_id text,
+    owner text
+) strict;
+create index events_by_owner on events (owner, occurred_at desc, seq desc) where owner is not null;
+create index events_by_session on events (session_id, owner, occurred_at desc, seq desc)
+    where session_id is not null;
+create table seen (digest blob primary key) strict, without rowid;
+create table sessions (
+    session_id text primary key,
+    customer_id text not null,
+    signed_in_at text not null
+) strict, without rowid;
+create table updates (
+    seq integer primary key autoincrement,
+    kind text not null,
+    id text not null,
+    body text not null
+) strict;
+create index updates_by_kind on updates (kind, seq);
+create table flushes (
+    seq integer primary key,
+    events_seq integer not null,
+    updates_seq integer not null,
+    flushed_at text not null
+) strict;
+create table quarantine (
+    seq integer primary key autoincrement,
+    digest blob not null unique,
+    received_at text not null,
+    times integer not null default 1,
+    code text not null,
+    detail text not null,
+    body text not null
+) strict;
+"""
+
+
 class EventLog:
     """The log in `folder`. Its file is made at the first append; threads and processes may share it."""
 
     def __init__(self, folder: Path) -> None:
-        self.database = Database(folder / FILE)
+        self.database = Database(folder / FILE, SCHEMA)
 
     def append(self, events: Sequence[Event]) -> list[bool]:
         """Write events down; for each whether it was new (True) or had been accepted before (False).
