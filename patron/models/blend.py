@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from copy import copy
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Literal, Self, cast
 
@@ -15,29 +15,30 @@ from pydantic import Field
 
 from patron.errors import DataError
 from patron.models import explanations
-from patron.models.base import CustomerHistory, Interactions, Recommendation, Recommender
+from patron.models.als import ALS
+from patron.models.base import CustomerHistory, Interactions, Reason, Recommendation, Recommender
 from patron.models.catalogue import Catalogue
 from patron.models.content import Content
-from patron.models.diversity import spread
 from patron.models.explanations import CONTEXT, as_history, prefixed
 from patron.models.item_item import ItemItem
-from patron.models.placements import HOME, PLACEMENTS, Weights
+from patron.models.page import Request, compose
+from patron.models.placements import HOME, PLACEMENTS, SESSION_WEIGHTS, Weights
 from patron.models.places import with_new
 from patron.models.popularity import Popularity
 from patron.models.products import read_config
 from patron.models.ranker import Ranker, RankerConfig
 from patron.models.ranking_features import Columns, ProductNumbers, described
+from patron.models.rules import Rules
 from patron.models.sequence import Sequence as SequenceModel
 from patron.models.shortlist import Shortlist, loudest
 from patron.models.sources import STRANGERS, SourcesConfig
+from patron.models.trends import newcomers, rising
+from patron.models.visit import Visit
 from patron.models.weights import Panel, search
 
 Mask = NDArray[np.bool_]
 
 MAX_REASONS = 2
-POOL = 5
-"""Candidates for each place of an answer that is spread over categories."""
-
 SIMILAR = (("item_item", explanations.same_customers), ("content", explanations.alike))
 TOGETHER = (("together", explanations.with_product),)
 """Sources of a product's neighbours, in turn, and how each is explained."""
@@ -52,6 +53,8 @@ class BlendConfig(SourcesConfig):
     """The larger, the less the first ranks stand out; only for `rank`."""
     weights: dict[str, Weights] = Field(default=PLACEMENTS)
     """Placement -> source -> weight; a placement without its own takes those of `home`."""
+    session: Weights = Field(default=SESSION_WEIGHTS)
+    """The same for what a visitor looked at lately."""
     ranker: RankerConfig = RankerConfig()
 
 
@@ -180,8 +183,7 @@ class Blend(Recommender):
 
     def scores(self, history: CustomerHistory, placement: str = HOME) -> NDArray[np.float32]:
         """The score of every product; 0 for what no source proposed or what cannot be sold."""
-        mask = self._mask(history, None, (), placement, ())
-        kept, scores = self._answered(history, mask, placement)
+        kept, scores = self.answered(history, self.mask(history, None, (), placement), placement)
         dense = np.zeros(len(self.catalogue), dtype=np.float32)
         dense[kept.positions] = scores
         return dense
@@ -205,21 +207,17 @@ class Blend(Recommender):
         `buy_again`, which holds only what the customer bought before. `source` is the one that adds most.
         diversity: 0..1, how far to spread over categories; scores then no longer fall from rank to rank.
         """
-        mask = self._mask(history, allowed, exclude, placement, context_product_ids)
-        kept, scores = self._answered(history, mask, placement, context_product_ids, limit)
-        rows = _best(scores)
-        if diversity > 0:
-            rows = rows[: limit * POOL]
-            categories = self.catalogue.categories[kept.positions[rows]]
-            rows = rows[spread(scores[rows], categories, len(rows), diversity)]
-        if self._is_home(placement, context_product_ids):
-            rows = rows[self.keep_places(kept.positions[rows], history, self.new_places, limit)]
-        rows = rows[: max(limit, 0)]
-        found = self._answers(kept.at(rows), scores[rows], history, placement, context_product_ids, explain)
-        if placement == "buy_again":
-            return found
-        beside = self._popular_beside(kept.positions[rows], mask, limit - len(found))
-        return found + [self._popular(each, 0.0, explain) for each in beside.tolist()]
+        asked = Request(
+            history=history,
+            limit=limit,
+            placement=placement,
+            context=tuple(context_product_ids),
+            allowed=allowed,
+            exclude=exclude,
+            diversity=diversity,
+            explain=explain,
+        )
+        return compose(self, asked, Rules()).items
 
     def rank(
         self, history: CustomerHistory, product_ids: Sequence[str], explain: bool = False
@@ -228,11 +226,11 @@ class Blend(Recommender):
         positions = np.unique(self.catalogue.index.positions(product_ids))
         mask = np.zeros(len(self.catalogue), dtype=np.bool_)
         mask[positions[positions >= 0]] = True
-        kept, scores = self._answered(history, mask, limit=len(positions))
+        kept, scores = self.answered(history, mask, limit=len(positions))
         rows = _best(scores)
-        ranked = self._answers(kept.at(rows), scores[rows], history, HOME, (), explain)
-        beside = self._popular_beside(kept.positions[rows], mask, len(positions))
-        ranked += [self._popular(each, 0.0, explain) for each in beside.tolist()]
+        ranked = self.told(kept.at(rows), scores[rows], self.weights[HOME], {"": history}, explain)
+        beside = self.popular_beside(kept.positions[rows], mask, len(positions))
+        ranked += [self.popular_item(each, 0.0, explain) for each in beside.tolist()]
         unknown = dict.fromkeys(each for each in product_ids if self.catalogue.position(each) is None)
         return ranked + [Recommendation(each, 0.0, "unknown") for each in unknown]
 
@@ -249,7 +247,7 @@ class Blend(Recommender):
         Similar are first those that share customers, then those that share facts, as new products do.
         Scores are similarities in 0..1. An unknown product is answered with popular ones.
         """
-        mask = self._mask(CustomerHistory.empty(), allowed, exclude, "product", (product_id,))
+        mask = self.mask(CustomerHistory.empty(), allowed, [*exclude, product_id])
         found: list[Recommendation] = []
         for name, tell in SIMILAR if kind == "similar" else TOGETHER:
             near, values = cast(ItemItem | Content, self.sources[name]).neighbours_of(product_id)
@@ -260,36 +258,36 @@ class Blend(Recommender):
                 for each in kept
                 for reason in [tell(self.catalogue, product_id)]
             ]
-        rest = self._popular_beside(np.zeros(0, dtype=np.int64), mask, limit - len(found), near=product_id)
-        return found + [self._popular(position, 0.0, explain=True) for position in rest.tolist()]
+        rest = self.popular_beside(np.zeros(0, dtype=np.int64), mask, limit - len(found), near=product_id)
+        return found + [self.popular_item(position, 0.0, explain=True) for position in rest.tolist()]
 
     def popular(
         self, limit: int, allowed: Mask | None = None, exclude: Collection[str] = ()
     ) -> list[Recommendation]:
         """Most popular products of the window; the score is the number of buyers."""
-        mask = self._mask(CustomerHistory.empty(), allowed, exclude, "home", ())
-        chosen = self._popular_beside(np.zeros(0, dtype=np.int64), mask, limit)
-        return [self._popular(each, float(self.popularity.buyers[each]), explain=True) for each in chosen]
+        mask = self.mask(CustomerHistory.empty(), allowed, exclude)
+        chosen = self.popular_beside(np.zeros(0, dtype=np.int64), mask, limit)
+        return [self.popular_item(each, float(self.popularity.buyers[each]), explain=True) for each in chosen]
 
-    def _mask(
+    def mask(
         self,
         history: CustomerHistory,
         allowed: Mask | None,
-        exclude: Collection[str],
-        placement: str,
-        context: Collection[str],
+        hidden: Collection[str],
+        placement: str = HOME,
     ) -> Mask:
+        """What may be shown, shape (n_products,): what can be sold, is allowed and is not to be hidden."""
         mask = self.catalogue.available.copy() if allowed is None else self.catalogue.available & allowed
         if placement == "buy_again":
             own = np.zeros_like(mask)
             bought = self.catalogue.index.positions(history.product_ids)
             own[bought[bought >= 0]] = True
             mask &= own
-        hidden = self.catalogue.index.positions([*exclude, *context])
-        mask[hidden[hidden >= 0]] = False
+        positions = self.catalogue.index.positions(list(hidden))
+        mask[positions[positions >= 0]] = False
         return mask
 
-    def _answered(
+    def answered(
         self,
         history: CustomerHistory,
         mask: Mask,
@@ -298,9 +296,9 @@ class Blend(Recommender):
         limit: int = 0,
     ) -> tuple[Shortlist, NDArray[np.float32]]:
         """Candidates and their scores, as the placement is answered."""
-        weights = self._weights(placement, context)
-        ranker = self.ranker if self._is_home(placement, context) else None
-        if history.region and not len(history) and self._is_home(placement, context):
+        weights = self.weights_of(placement, context)
+        ranker = self.ranker if self.is_home(placement, context) else None
+        if history.region and not len(history) and self.is_home(placement, context):
             weights, ranker = {STRANGERS: 1.0}, None
         asked = weights if ranker is None else dict.fromkeys(self.config.asked(), 1.0)
         given = {"": history, CONTEXT: as_history(context)}
@@ -309,9 +307,9 @@ class Blend(Recommender):
     def _asked(
         self, weights: Weights, given: Mapping[str, CustomerHistory], mask: Mask, limit: int
     ) -> Shortlist:
-        """The proposals of the sources that have a weight. given: the prefix of a name -> what it is asked of."""
+        """The proposals of the sources that have a weight. given: name or prefix -> what it is asked."""
         asked = {
-            name: partial(self.sources[source].scores, given[prefix])
+            name: partial(self.sources[source].scores, given.get(name, given[prefix]))
             for name, weight in weights.items()
             for prefix, source in [prefixed(name)]
             if weight > 0 and source in self.sources and prefix in given
@@ -332,10 +330,10 @@ class Blend(Recommender):
         kept, columns = self.candidates(shortlist, history, max(ranker.config.candidates, limit))
         return kept, ranker.scores(columns)
 
-    def _weights(self, placement: str, context: Collection[str]) -> Weights:
-        return self.weights[HOME] if self._is_home(placement, context) else self.weights[placement]
+    def weights_of(self, placement: str, context: Collection[str]) -> Weights:
+        return self.weights[HOME] if self.is_home(placement, context) else self.weights[placement]
 
-    def _is_home(self, placement: str, context: Collection[str]) -> bool:
+    def is_home(self, placement: str, context: Collection[str]) -> bool:
         """Whether the placement has no weights of its own, or they ask about a page that was not named."""
         if placement == HOME or placement not in self.weights:
             return True
@@ -348,7 +346,7 @@ class Blend(Recommender):
         own = self.catalogue.index.positions(history.product_ids)
         return with_new(~np.isin(positions, own), new_places, max(limit, 0))
 
-    def _popular_beside(
+    def popular_beside(
         self, chosen: NDArray[np.int64], mask: Mask, limit: int, near: str | None = None
     ) -> NDArray[np.int64]:
         """The most popular allowed products that are not chosen yet; those of `near`'s category first."""
@@ -363,28 +361,64 @@ class Blend(Recommender):
             order = np.concatenate([order[same], order[~same]])
         return order[:limit]
 
-    def _popular(self, position: int, score: float, explain: bool) -> Recommendation:
+    def popular_item(self, position: int, score: float, explain: bool) -> Recommendation:
         reasons = [explanations.popular(self.popularity, position)] if explain else []
         return Recommendation(str(self.product_ids[position]), score, "popularity", reasons)
 
-    def _answers(
+    def told(
         self,
         chosen: Shortlist,
         scores: NDArray[np.float32],
-        history: CustomerHistory,
-        placement: str,
-        context: Collection[str],
+        weights: Weights,
+        given: Mapping[str, CustomerHistory],
         explain: bool,
+        visit: Visit | None = None,
     ) -> list[Recommendation]:
-        shares = chosen.weighted(self._weights(placement, context))
+        """Candidates, in their order, with the source that adds most to each and, if asked, the reasons."""
+        shares = chosen.weighted(weights)
         unweighted = shares.sum(axis=1, keepdims=True) <= 0  # the ranker chose what no weight speaks for
         names = loudest(np.where(unweighted, chosen.values, shares), chosen.names, MAX_REASONS)
-        told = explanations.Explainer(self.catalogue, self.sources, history, context)
+        basket = visit.basket if visit else ()
+        told = explanations.Explainer(self.catalogue, self.sources, given, basket)
         reasons = told.reasons(chosen.positions, names) if explain else [[] for _ in names]
         return [
-            Recommendation(str(self.product_ids[position]), float(score), loud[0].removeprefix(CONTEXT), why)
+            Recommendation(str(self.product_ids[position]), float(score), prefixed(loud[0])[1], why)
             for position, score, loud, why in zip(chosen.positions, scores, names, reasons, strict=True)
         ]
+
+    def with_catalogue(self, catalogue: Catalogue) -> Self:
+        """The same models over other facts of the same products."""
+        other = copy(self)
+        other.catalogue = catalogue
+        return other
+
+    def asked_about(
+        self, weights: Weights, given: Mapping[str, CustomerHistory], mask: Mask, limit: int
+    ) -> tuple[Shortlist, NDArray[np.float32]]:
+        """Candidates for what a visitor does now, and their weighted scores."""
+        shortlist = self._asked(weights, given, mask, limit)
+        return shortlist, shortlist.weighted(weights).sum(axis=1)
+
+    def vectors(self, positions: NDArray[np.int64]) -> NDArray[np.float32] | None:
+        """The products' factors at length 1, shape (m, factors); None without such a source."""
+        if not isinstance(source := self.sources.get("als"), ALS):
+            return None
+        found = source.item_factors[positions]
+        lengths = np.linalg.norm(found, axis=1, keepdims=True)
+        return np.divide(found, lengths, out=np.zeros_like(found), where=lengths > 0)
+
+    @cached_property
+    def new(self) -> Mask:
+        """Products that never sold, or only since a few weeks ago."""
+        return newcomers(self.numbers)
+
+    @cached_property
+    def trending(self) -> NDArray[np.int64]:
+        """Positions of what sells faster than usual this week, the most so first."""
+        return rising(self.numbers)
+
+    def why_trending(self, position: int) -> Reason:
+        return explanations.trending(int(self.numbers.columns["buyers_7d"][position]))
 
     def save(self, folder: Path) -> None:
         self.catalogue.save(folder)

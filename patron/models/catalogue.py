@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass, fields
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -24,6 +24,16 @@ UNKNOWN: dict[str, Any] = {
     "visible": True,
 }
 """What is taken for a product of which only the id is known."""
+FIELDS = {
+    "title": "titles",
+    "category": "categories",
+    "brand": "brands",
+    "price": "prices",
+    "unit_cost": "costs",
+    "in_stock": "in_stock",
+    "visible": "visible",
+}
+"""Column of the contract -> array of the catalogue."""
 
 
 @dataclass(frozen=True)
@@ -87,14 +97,45 @@ class Catalogue:
         """
         mask = self.available.copy() if in_stock_only else self.visible.copy()
         if categories is not None:
-            mask &= np.isin(self.categories, list(categories))
+            mask &= self._category_codes.isin(categories)
         if brands is not None:
-            mask &= np.isin(self.brands, list(brands))
+            mask &= self._brand_codes.isin(brands)
         if min_price is not None:
             mask &= self.prices >= min_price
         if max_price is not None:
             mask &= self.prices <= max_price
         return mask
+
+    @cached_property
+    def _category_codes(self) -> Names:
+        return Names.of(self.categories)
+
+    @cached_property
+    def _brand_codes(self) -> Names:
+        return Names.of(self.brands)
+
+    def changed(self, changes: Mapping[str, Mapping[str, Any]]) -> Catalogue:
+        """The catalogue with other facts of some products; products that it does not hold are left out.
+
+        changes: product id -> column of the contract -> value, None for what is not known.
+        """
+        rows = [
+            (position, body)
+            for product_id, body in changes.items()
+            if (position := self.position(product_id)) is not None
+        ]
+        arrays = {
+            name: _filled(
+                getattr(self, name), [(row, body[field]) for row, body in rows if field in body], name
+            )
+            for field, name in FIELDS.items()
+            if any(field in body for _, body in rows)
+        }
+        other = replace(self, **arrays)
+        for cached, of in (("index", ""), ("_category_codes", "categories"), ("_brand_codes", "brands")):
+            if of not in arrays:
+                other.__dict__[cached] = getattr(self, cached)
+        return other
 
     def aligned(self, product_ids: NDArray[np.str_]) -> Catalogue:
         """The same facts in the order of `product_ids`; an id without facts is visible and in stock."""
@@ -117,3 +158,33 @@ class Catalogue:
     def load(cls, folder: Path) -> Self:
         with np.load(folder / "catalogue.npz", allow_pickle=False) as stored:
             return cls(**{name: stored[name] for name in stored.files})
+
+
+@dataclass(frozen=True)
+class Names:
+    """Texts as numbers, so that a filter compares those. codes: shape (n,)."""
+
+    numbers: dict[str, int]
+    codes: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, texts: NDArray[np.str_]) -> Names:
+        distinct, codes = np.unique(texts, return_inverse=True)
+        return cls({name: number for number, name in enumerate(distinct.tolist())}, codes)
+
+    def isin(self, names: Collection[str]) -> NDArray[np.bool_]:
+        """Which of the texts are among `names`, shape (n,)."""
+        wanted = np.zeros(len(self.numbers), dtype=np.bool_)
+        wanted[[self.numbers[each] for each in names if each in self.numbers]] = True
+        return wanted[self.codes]
+
+
+def _filled(array: NDArray[Any], values: list[tuple[int, Any]], name: str) -> NDArray[Any]:
+    """A copy with these values at their positions; None is what is taken for unknown."""
+    found = [UNKNOWN[name] if value is None else value for _, value in values]
+    if array.dtype.kind == "U":  # a longer text would be cut to the width of the array
+        array = array.astype(f"<U{max(array.dtype.itemsize // 4, *map(len, found), 1)}")
+    else:
+        array = array.copy()
+    array[[row for row, _ in values]] = found
+    return array

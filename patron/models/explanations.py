@@ -9,6 +9,13 @@
 | often_bought_with | shares orders with a product of the history or of the page (named in product_id) |
 | often_bought_after | customers who bought a product of the history bought it next (named in product_id) |
 | similar_product | alike in category, brand or title to a product of the history (named in product_id) |
+| because_you_viewed | the same about a product that was looked at lately (named in product_id) |
+| in_your_basket | the same about a product of the basket (named in product_id) |
+| viewed | looked at lately |
+| trending | more customers than usual buy it this week |
+| new | came to the shop lately |
+| promoted | the shop chose it |
+| exploration | shown to learn who likes it |
 | popular | many customers bought it lately |
 | popular_in_category | the same, in a category that the customer buys |
 | popular_in_region | the same, among customers of the region or tier |
@@ -60,11 +67,12 @@ class Explainer:
         self,
         catalogue: Catalogue,
         sources: Mapping[str, Recommender],
-        history: CustomerHistory,
-        context: Collection[str],
+        given: Mapping[str, CustomerHistory],
+        basket: Collection[str] = (),
     ) -> None:
+        """given: the prefix of a source's name -> what the source was asked about."""
         self.catalogue, self.sources = catalogue, sources
-        self.history, self.context = history, context
+        self.given, self.basket = given, basket
 
     def reasons(self, chosen: NDArray[np.int64], sources: list[list[str]]) -> list[list[Reason]]:
         """For each chosen position one reason a source that contributed, in the order given."""
@@ -76,13 +84,15 @@ class Explainer:
         return [[told[row][name] for name in names] for row, names in enumerate(sources)]
 
     def _told_by(self, name: str, positions: NDArray[np.int64]) -> list[Reason]:
-        source = self.sources[name.removeprefix(CONTEXT)]
+        prefix, plain = prefixed(name)
+        source = self.sources[plain]
         if isinstance(source, Popularity):
             return [popular(source, each) for each in positions.tolist()]
         if isinstance(source, BuyAgain):
-            bought = self.catalogue.index.positions(self.history.product_ids).tolist()
+            history = self.given[prefix]
+            bought = self.catalogue.index.positions(history.product_ids).tolist()
             entries = {position: entry for entry, position in enumerate(bought)}
-            return [repeat(self.history, entries[each]) for each in positions.tolist()]
+            return [repeat(history, entries[each]) for each in positions.tolist()]
         if isinstance(source, CategoryPopularity):
             return [popular_in_category(self.catalogue, each) for each in positions.tolist()]
         if isinstance(source, RegionalPopularity):
@@ -94,10 +104,16 @@ class Explainer:
     def _shared(
         self, name: str, source: NeighbourModel | Content, positions: NDArray[np.int64]
     ) -> list[Reason]:
-        given = as_history(self.context) if name.startswith(CONTEXT) else self.history
-        tell = TELL.get(name, with_product)
-        strongest = source.strongest_each(given, positions)
+        prefix = prefixed(name)[0]
+        tell = self._because_seen if prefix == SESSION else TELL.get(name, with_product)
+        strongest = source.strongest_each(self.given[prefix], positions)
         return [similar_taste() if each is None else tell(self.catalogue, each) for each in strongest]
+
+    def _because_seen(self, catalogue: Catalogue, product_id: str) -> Reason:
+        title = _title(catalogue, product_id)
+        if product_id in self.basket:
+            return Reason("in_your_basket", f"Goes with {title} in your basket", product_id)
+        return Reason("because_you_viewed", f"Because you viewed {title}", product_id)
 
 
 def repeat(history: CustomerHistory, entry: int) -> Reason:
@@ -143,6 +159,27 @@ TELL = {
     "context_sequential_rules": after_product,
     "context_content": alike,
 }
+
+
+def viewed() -> Reason:
+    return Reason("viewed", "You looked at this lately")
+
+
+def trending(buyers: int) -> Reason:
+    who = "1 customer" if buyers == 1 else f"{buyers} customers"
+    return Reason("trending", f"Bought by {who} this week, more than usual")
+
+
+def new() -> Reason:
+    return Reason("new", "New in the shop")
+
+
+def promoted() -> Reason:
+    return Reason("promoted", "Chosen by the shop")
+
+
+def exploration() -> Reason:
+    return Reason("exploration", "Something new to discover")
 
 
 def similar_taste() -> Reason:

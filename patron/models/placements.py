@@ -13,3 +13,11 @@ PLACEMENTS: dict[str, Weights] = {
     "buy_again": {"buy_again": 1.0},
 }
 """Weights where a config names none. `context_together` is `together` asked about the page or the basket."""
+SESSION_WEIGHTS: Weights = {
+    "session_sequential_rules": 0.3,
+    "session_item_item": 0.3,
+    "session_sequence": 0.3,
+    "session_content": 0.1,
+    "session_als": 0.1,
+}
+"""Who speaks for what a visitor does now. Not fitted: the public data sets hold no views."""

@@ -1,0 +1,338 @@
+"""One answer of a placement: the models' order, what the visitor does now, then the shop's rules.
+
+Filters hold before anything is chosen, so that `limit` is met where enough products are left. What the rules
+cost is told: the share of the models' relevance (discounted by rank) that the order before them had.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from patron.models import explanations
+from patron.models.base import CustomerHistory, Reason, Recommendation
+from patron.models.diversity import spread
+from patron.models.explanations import CONTEXT, SESSION, as_history
+from patron.models.placements import HOME, Weights
+from patron.models.rules import Rules
+from patron.models.shortlist import Shortlist
+from patron.models.visit import Visit, joined
+
+if TYPE_CHECKING:
+    from patron.models.blend import Blend
+
+Mask = NDArray[np.bool_]
+PAGE = 10
+POOL = 5
+"""Candidates for each place of an answer that is spread over kinds."""
+OWN_ONLY = ("buy_again", "recently_viewed")
+"""Placements that popular products never fill up."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a page asks for. `allowed`: mask of shape (n_products,), None for all that can be sold.
+
+    `context`: products of the page or basket. `shown`: how often the visitor saw each product lately.
+    `draw`: where chance comes from; None: nothing is explored.
+    """
+
+    history: CustomerHistory = field(default_factory=CustomerHistory.empty)
+    limit: int = PAGE
+    placement: str = HOME
+    visit: Visit = field(default_factory=Visit)
+    context: tuple[str, ...] = ()
+    allowed: Mask | None = None
+    exclude: Collection[str] = ()
+    diversity: float | None = None
+    explain: bool = True
+    shown: Mapping[str, int] = field(default_factory=dict)
+    draw: random.Random | None = None
+
+
+@dataclass(frozen=True)
+class Page:
+    """`propensities`: how probably each item was shown; None where nothing was left to chance."""
+
+    items: list[Recommendation]
+    propensities: list[float] | None = None
+    relevance_cost: float = 0.0
+
+
+@dataclass(frozen=True)
+class Listed:
+    """Candidates of one kind, the weights that tell who speaks for them, and two orders.
+
+    base: scores of the models, (m,). scores: with boosts and rotation, (m,). plain: positions as the models
+    order them. ruled: as boosts, rotation and diversity leave them.
+    """
+
+    kept: Shortlist
+    base: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    weights: Weights
+    given: Mapping[str, CustomerHistory]
+    plain: list[int]
+    ruled: list[int]
+
+    def relevance(self) -> dict[int, float]:
+        """Position -> the models' score over the best one's."""
+        top = float(self.base.max(initial=0.0))
+        if top <= 0:
+            return {}
+        shares = np.maximum(self.base, 0) / top
+        return dict(zip(self.kept.positions.tolist(), shares.tolist(), strict=True))
+
+
+def compose(blend: Blend, asked: Request, rules: Rules) -> Page:
+    """The page, best first, each product once."""
+    mask = allowed(blend, asked, rules)
+    if rules.answers != "models":
+        return without_models(blend, asked, rules, mask)
+    main = of_models(blend, asked, rules, mask)
+    session = of_session(blend, asked, rules, mask)
+    places = rules.session_places
+    plain = mixed(main.plain, session.plain, places, asked.limit)
+    followed = mixed(main.ruled, session.ruled, places, asked.limit)
+    chosen = list(followed)
+    if asked.placement not in OWN_ONLY:
+        beside = np.asarray(chosen, dtype=np.int64)
+        chosen += blend.popular_beside(beside, mask, asked.limit - len(chosen)).tolist()
+    chosen, pinned = with_pins(blend, chosen, rules, mask, asked.limit)
+    chosen, propensities, drawn = with_exploration(blend, chosen, rules, mask, asked.draw)
+    of_visit = {position for position, from_session in followed.items() if from_session}
+    items = [
+        *explained(blend, main, [each for each in chosen if each not in of_visit], asked),
+        *explained(blend, session, [each for each in chosen if each in of_visit], asked),
+    ]
+    by_id = {each.product_id: each for each in items}
+    final = []
+    for position in chosen:
+        item = by_id.get(str(blend.product_ids[position]))
+        item = item or blend.popular_item(position, 0.0, asked.explain)
+        final.append(marked(blend, rules, position, item, pinned, drawn, asked.explain))
+    return Page(final, propensities, cost(list(plain), chosen, session.relevance() | main.relevance()))
+
+
+def allowed(blend: Blend, asked: Request, rules: Rules) -> Mask:
+    """What may be shown: never what is on the page or in the basket already."""
+    hidden = [*asked.exclude, *asked.context, *asked.visit.basket]
+    mask = blend.mask(asked.history, asked.allowed, hidden, asked.placement)
+    if rules.bought == "drop":
+        own = blend.catalogue.index.positions(asked.history.product_ids)
+        mask[own[own >= 0]] = False
+    return mask
+
+
+def of_models(blend: Blend, asked: Request, rules: Rules, mask: Mask) -> Listed:
+    """What the models say of the customer and the page."""
+    kept, scores = blend.answered(asked.history, mask, asked.placement, asked.context, asked.limit)
+    weights = blend.weights_of(asked.placement, asked.context)
+    given = {"": asked.history, CONTEXT: as_history(asked.context)}
+    home = blend.is_home(asked.placement, asked.context)
+    return listed(blend, asked, rules, kept, scores, weights, given, home)
+
+
+def of_session(blend: Blend, asked: Request, rules: Rules, mask: Mask) -> Listed:
+    """What they say of what the visitor looked at; nothing where the placement does not ask for it."""
+    seen = asked.visit.seen
+    given = {"": asked.history, SESSION: seen}
+    if not len(seen) or rules.session_places == 0:
+        nothing = np.zeros(0, dtype=np.float32)
+        return Listed(Shortlist.of({}, mask, 0, None), nothing, nothing, {}, given, [], [])
+    mask = mask.copy()
+    own = blend.catalogue.index.positions(seen.product_ids)
+    mask[own[own >= 0]] = False
+    kept, scores = blend.asked_about(blend.config.session, sessions(asked), mask, asked.limit)
+    return listed(blend, asked, rules, kept, scores, blend.config.session, given, home=False)
+
+
+def sessions(asked: Request) -> dict[str, CustomerHistory]:
+    """What sources are asked about: those that follow an order of events get the purchases before it, too."""
+    whole = joined(asked.history, asked.visit.seen)
+    return {SESSION: asked.visit.seen, "session_sequence": whole, "session_als": whole}
+
+
+def listed(
+    blend: Blend,
+    asked: Request,
+    rules: Rules,
+    kept: Shortlist,
+    scores: NDArray[np.float32],
+    weights: Weights,
+    given: Mapping[str, CustomerHistory],
+    home: bool,
+) -> Listed:
+    """Both orders of the candidates."""
+    worth = scores * factors(blend, asked, rules, kept.positions)
+    plain = ordered(blend, asked, kept, scores, 0.0, home)
+    diversity = rules.diversity if asked.diversity is None else asked.diversity
+    same = diversity == 0 and np.array_equal(worth, scores)
+    ruled = plain if same else ordered(blend, asked, kept, worth, diversity, home)
+    return Listed(kept, scores, worth, weights, given, plain, ruled)
+
+
+def ordered(
+    blend: Blend, asked: Request, kept: Shortlist, scores: NDArray[np.float32], diversity: float, home: bool
+) -> list[int]:
+    """Positions with a score above 0, best first; ties stand in product order."""
+    rows = np.argsort(-scores, kind="stable")
+    rows = rows[scores[rows] > 0]
+    if diversity > 0:
+        rows = rows[: asked.limit * POOL]
+        positions = kept.positions[rows]
+        vectors = blend.vectors(positions)
+        categories = blend.catalogue.categories[positions]
+        rows = rows[spread(scores[rows], categories, len(rows), diversity, vectors)]
+    if home:
+        rows = rows[blend.keep_places(kept.positions[rows], asked.history, blend.new_places, asked.limit)]
+    found: list[int] = kept.positions[rows[: max(asked.limit, 0)]].tolist()
+    return found
+
+
+def factors(blend: Blend, asked: Request, rules: Rules, positions: NDArray[np.int64]) -> NDArray[np.float32]:
+    """What boosts and rotation multiply each score by, shape (m,)."""
+    found = np.ones(len(positions), dtype=np.float32)
+    for boost in rules.boosts:
+        found[boost.of(blend.catalogue, positions)] *= np.float32(boost.factor)
+    if rules.rotation > 0 and asked.shown:
+        known = blend.catalogue.index.positions(asked.shown)
+        at = {position: row for row, position in enumerate(positions.tolist())}
+        for position, times in zip(known.tolist(), asked.shown.values(), strict=True):
+            if position in at:
+                found[at[position]] *= np.float32((1 - rules.rotation) ** times)
+    return found
+
+
+def mixed(main: Sequence[int], beside: Sequence[int], places: int, limit: int) -> dict[int, bool]:
+    """`limit` positions of `main`, of each ten `places` being the next of `beside`, spread over the ten.
+
+    Gives, in order, each position and whether it came from `beside`.
+    """
+    slots = {int((place + 0.5) * PAGE / places) for place in range(places)} if places else set()
+    sources, found = (iter(main), iter(beside)), dict[int, bool]()
+    while len(found) < limit:
+        turn = len(found) % PAGE in slots
+        for which in (turn, not turn):
+            position = next((each for each in sources[which] if each not in found), None)
+            if position is not None:
+                found[position] = which
+                break
+        else:
+            break
+    return found
+
+
+def explained(blend: Blend, listed: Listed, positions: Sequence[int], asked: Request) -> list[Recommendation]:
+    """Those of the positions that the list holds, with what speaks for them."""
+    rows = {position: row for row, position in enumerate(listed.kept.positions.tolist())}
+    known = np.asarray([rows[each] for each in positions if each in rows], dtype=np.int64)
+    return blend.told(
+        listed.kept.at(known), listed.scores[known], listed.weights, listed.given, asked.explain, asked.visit
+    )
+
+
+def marked(
+    blend: Blend,
+    rules: Rules,
+    position: int,
+    item: Recommendation,
+    pinned: Collection[int],
+    drawn: Collection[int],
+    explain: bool,
+) -> Recommendation:
+    """The item with what the shop, rather than a model, has to say for it."""
+    if position in drawn:
+        return replace(item, source="exploration", reasons=[explanations.exploration()] if explain else [])
+    if position in pinned:
+        return replace(item, source="promotion", reasons=[explanations.promoted()] if explain else [])
+    if not explain:
+        return item
+    more: list[Reason] = []
+    raised = [each for each in rules.boosts if each.factor > 1]
+    if any(each.of(blend.catalogue, np.asarray([position]))[0] for each in raised):
+        more.append(explanations.promoted())
+    if blend.new[position]:
+        more.append(explanations.new())
+    return replace(item, reasons=[*item.reasons, *more]) if more else item
+
+
+def without_models(blend: Blend, asked: Request, rules: Rules, mask: Mask) -> Page:
+    """What was viewed last, or what sells faster than usual."""
+    if rules.answers == "recently_viewed":
+        positions = blend.catalogue.index.positions(asked.visit.viewed)
+        positions = positions[positions >= 0]
+        source = "recently_viewed"
+    else:
+        positions, source = blend.trending, "trending"
+    chosen = positions[mask[positions]][: asked.limit].tolist()
+    items = [
+        Recommendation(
+            str(blend.product_ids[each]),
+            1.0 / rank,
+            source,
+            [explanations.viewed() if source == "recently_viewed" else blend.why_trending(each)]
+            if asked.explain
+            else [],
+        )
+        for rank, each in enumerate(chosen, start=1)
+    ]
+    if source == "trending":
+        rest = blend.popular_beside(np.asarray(chosen, dtype=np.int64), mask, asked.limit - len(chosen))
+        items += [blend.popular_item(each, 0.0, asked.explain) for each in rest.tolist()]
+    return Page(items)
+
+
+def with_pins(
+    blend: Blend, chosen: list[int], rules: Rules, mask: Mask, limit: int
+) -> tuple[list[int], set[int]]:
+    """The shop's own choices at their ranks, as far as they may be shown; what they push out is the last."""
+    pinned = set[int]()
+    for pin in sorted(rules.pins, key=lambda each: each.rank):
+        position = blend.catalogue.position(pin.product_id)
+        if position is not None and mask[position] and pin.rank <= limit:
+            chosen = [each for each in chosen if each != position]
+            chosen.insert(pin.rank - 1, position)
+            pinned.add(position)
+    return chosen[:limit], pinned
+
+
+def with_exploration(
+    blend: Blend, chosen: list[int], rules: Rules, mask: Mask, draw: random.Random | None
+) -> tuple[list[int], list[float] | None, set[int]]:
+    """In a share of answers one place of the lower half goes to a product that hardly anybody knows.
+
+    Gives the positions, how probably each was shown, and what was drawn.
+    """
+    share, first = rules.exploration, len(chosen) // 2
+    if share <= 0 or draw is None or len(chosen) < 2:
+        return chosen, None, set()
+    stays = 1 - share / (len(chosen) - first)
+    propensities = [1.0] * first + [stays] * (len(chosen) - first)
+    if draw.random() >= share:
+        return chosen, propensities, set()
+    free = blend.new & mask
+    free[chosen] = False
+    cold = np.flatnonzero(free)
+    if not len(cold):
+        return chosen, [1.0] * len(chosen), set()
+    place, drawn = draw.randrange(first, len(chosen)), int(cold[draw.randrange(len(cold))])
+    chosen = [*chosen[:place], drawn, *chosen[place + 1 :]]
+    propensities[place] = share / len(cold)
+    return chosen, propensities, {drawn}
+
+
+def cost(plain: Sequence[int], chosen: Sequence[int], value: Mapping[int, float]) -> float:
+    """Share of the discounted relevance of `plain` that `chosen` lacks; 0 where it lacks none."""
+    if list(plain) == list(chosen[: len(plain)]):
+        return 0.0
+    best, reached = (
+        sum(value.get(position, 0.0) / np.log2(rank + 2) for rank, position in enumerate(positions))
+        for positions in (plain, chosen)
+    )
+    return max(0.0, 1 - float(reached / best)) if best > 0 else 0.0
