@@ -1,4 +1,4 @@
-"""Commands of this room: `patron import | demo | status`."""
+"""Commands of this room: `patron import | demo | status | events ...`."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import Annotated
 import typer
 
 from patron import console
+from patron.events.commands import app as events
 
 app = typer.Typer()
+app.add_typer(events, name="events")
 
 
 @app.command("import")

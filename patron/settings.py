@@ -48,6 +48,8 @@ class Settings(BaseSettings):
     """The horizon that lifetime value is trained and judged on."""
     test_window_days: int = Field(default=28, ge=1)
     """The last window, on which recommendations are judged."""
+    online_store: str = Field(default="lmdb", pattern=r"^(lmdb|sqlite|rediss?://[^/\s]+(/\d+)?)$")
+    """Where the service reads features from: lmdb or sqlite (files under `home`), or redis://host:port/db."""
     host: str = "127.0.0.1"
     """Address that the service listens on."""
     port: int = Field(default=3000, ge=1, le=65535)
@@ -56,12 +58,20 @@ class Settings(BaseSettings):
     """Processes that answer."""
     request_timeout_seconds: float = Field(default=2.0, gt=0)
     """After this long a request is answered with 503."""
+    personal_budget_seconds: float = Field(default=0.25, gt=0)
+    """How long the personal answer of a page may take before a simpler one is given."""
+    fallback_budget_seconds: float = Field(default=0.1, gt=0)
+    """The same for each of the simpler ones."""
     reload_seconds: float = Field(default=2.0, ge=0)
     """How often the service looks for a newer champion, and takes it over; 0: only when it starts."""
     max_body_bytes: int = Field(default=262_144, ge=1024)
     """A larger request is refused with 413."""
     cors_origins: list[str] = Field(default_factory=list)
     """Web origins whose pages may call the service from a browser."""
+    flush_minutes: float = Field(default=15.0, ge=0)
+    """How often the service moves events into the lake; 0: never, `patron events flush` does it."""
+    event_log_days: int = Field(default=35, ge=1)
+    """How long events stay in the log after they were moved: live features look back 30 days."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The least severe message that is logged."""
 

@@ -78,6 +78,24 @@ create table quarantine (
 """
 
 
+KNOWN_CUSTOMER = """
+case when customer_id is null and (
+    exists (select 1 from sessions s where s.session_id = e.session_id and s.customer_id = e.owner
+        and s.signed_in_at <= e.occurred_at)
+    or exists (select 1 from events s where s.session_id = e.session_id and s.owner = e.owner
+        and s.customer_id is not null and s.occurred_at <= e.occurred_at)
+) then owner else customer_id end
+"""
+UNFLUSHED = (
+    f"select seq, {COLUMNS.replace('customer_id', KNOWN_CUSTOMER)} "
+    "from events e where seq > ? order by seq limit ?"
+)
+COUNTS = """
+select (select count(*) from seen), (select count(*) from events),
+    (select count(*) from events where seq > ?1), (select count(*) from updates where seq > ?2)
+"""
+
+
 class EventLog:
     """The log in `folder`. Its file is made at the first append; threads and processes may share it."""
 
@@ -129,6 +147,37 @@ class EventLog:
         query = "select seq, id, body from updates where kind = ? and seq > ? order by seq"
         found = connection.execute(query, (table, after)).fetchall()
         return [(seq, id, json.loads(body)) for seq, id, body in found]
+
+    def log_id(self) -> str | None:
+        """What tells this log from any other; None while nothing was written."""
+        connection = self.database.reader()
+        return connection and connection.execute("select value from meta where key = 'log_id'").get
+
+    def unflushed(self, after: int, limit: int) -> list[tuple[Any, ...]]:
+        """(number, values of an event) of those later than number `after`, in order, their time as text.
+
+        Anonymous events carry the customer who had signed in to their session by then. What was done before
+        anybody signed in stays nobody's: who it was became known only later.
+        """
+        connection = self.database.reader()
+        return connection.execute(UNFLUSHED, (after, limit)).fetchall() if connection else []
+
+    def changes(self, after: int) -> list[tuple[int, str, str, dict[str, Any]]]:
+        """(number, table, id, body) of every update later than number `after`, in order."""
+        connection = self.database.reader()
+        if connection is None:
+            return []
+        query = "select seq, kind, id, body from updates where seq > ? order by seq"
+        rows = connection.execute(query, (after,)).fetchall()
+        return [(seq, kind, id, json.loads(body)) for seq, kind, id, body in rows]
+
+    def counts(self, events: int = 0, updates: int = 0) -> dict[str, int]:
+        """How many events were ever accepted, lie here and are later than number `events`; so of updates."""
+        connection = self.database.reader()
+        if connection is None:
+            return {"accepted": 0, "events": 0, "unflushed_events": 0, "unflushed_updates": 0}
+        found = connection.execute(COUNTS, (events, updates)).get
+        return dict(zip(("accepted", "events", "unflushed_events", "unflushed_updates"), found, strict=True))
 
     def close(self) -> None:
         self.database.close()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -47,8 +48,12 @@ def staging(home: Path, import_id: str) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def sweep(home: Path, lake: Lake) -> None:
-    """Remove what no manifest lists: leftovers of killed imports, and files that an update replaced."""
+def sweep(home: Path, lake: Lake, kept_seconds: float = 0) -> None:
+    """Remove what no manifest lists: leftovers of killed imports, and files that an update replaced.
+
+    kept_seconds: how long they stay, counted from when they were written or replaced.
+    """
+    newest = time.time() - kept_seconds
     for folder in (home / "tmp").glob("import-*"):
         shutil.rmtree(folder, ignore_errors=True)
     facts = lake.facts()
@@ -59,7 +64,9 @@ def sweep(home: Path, lake: Lake) -> None:
         for each in table["files"]
     }
     for path in lake.path.rglob("*"):
-        if path.is_file() and path not in listed and path != lake.path / MANIFEST:
+        if not path.is_file() or path in listed or path == lake.path / MANIFEST:
+            continue
+        if path.stat().st_mtime <= newest:
             path.unlink()
 
 
@@ -73,6 +80,8 @@ class Written:
     rows: int
     replaces: bool = False
     """Whether it takes the place of all files of its table, or joins them."""
+    instead: tuple[str, ...] = ()
+    """Files, as the manifest lists them, that it takes the place of where it does not of all."""
 
     @property
     def place(self) -> tuple[str, str]:
@@ -81,20 +90,30 @@ class Written:
         return ("quarantine", parts[1]) if parts[0] == "quarantine" else ("tables", parts[0])
 
 
-def publish(lake: Lake, written: Sequence[Written], source: dict[str, Any], currency: str) -> None:
-    """Make the written files part of the lake, all at once."""
-    facts = dict(lake.facts())
+def publish(
+    lake: Lake,
+    written: Sequence[Written],
+    source: dict[str, Any] | None,
+    currency: str | None,
+    **more: Any,
+) -> None:
+    """Make the written files part of the lake, all at once. `more`: further facts of the manifest."""
+    facts = dict(lake.facts()) | more
     facts["lake_id"] = facts["lake_id"] or str(uuid.uuid4())
     facts["currency"] = currency
-    facts["sources"] = [*facts["sources"], source]
+    facts["sources"] = [*facts["sources"], *([source] if source else [])]
     for kind in ("tables", "quarantine"):
         facts[kind] = {table: dict(entry) for table, entry in facts.get(kind, {}).items()}
     for file in written:
         kind, table = file.place
         entry = {"path": file.target, "rows": file.rows, "sha256": sha256(file.path)}
-        before = [] if file.replaces else facts[kind].get(table, {}).get("files", [])
-        files = [*before, entry]
+        before = facts[kind].get(table, {}).get("files", [])
+        stays = [each for each in before if not (file.replaces or each["path"] in file.instead)]
+        files = [*stays, entry]
         facts[kind][table] = {"rows": sum(each["rows"] for each in files), "files": files}
+        for each in before:
+            if each not in stays:
+                os.utime(lake.path / each["path"])  # from now on its readers' time runs
         move(file.path, lake.path / file.target)
     publish_json(lake.path / MANIFEST, facts)
 

@@ -40,7 +40,7 @@ def import_files(settings: Settings, name: str, arguments: Sequence[str] = ()) -
 def one_currency(lake: Lake, mapping: ImportMapping, name: str) -> None:
     """A lake is one shop's. Raises LakeError when it already holds amounts in another currency."""
     held = lake.facts()["currency"]
-    if lake.tables() and held != mapping.currency:
+    if held is not None and held != mapping.currency:
         raise LakeError(
             f"The lake at {lake.path} is kept in {held}; '{name}' is in {mapping.currency}. "
             f"One lake holds one shop. Use another home: PATRON_HOME=var-{name} patron import {name} ..."
