@@ -1,25 +1,22 @@
-"""The Feast store: entities, views and services as explicit objects; DuckDB offline, SQLite online."""
+"""The Feast store: entities, views and services as explicit objects; DuckDB offline, online as set."""
 
 from __future__ import annotations
 
 import logging
-import sqlite3
 import warnings
-from contextlib import closing
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
-from features.build import folder, index
+from features.build import index
+from features.entity_keys import VERSION
+from features.online import PROJECT
 from features.view import View
 from features.views import SERVICES, VIEWS
 from patron.settings import Settings
 
 if TYPE_CHECKING:
     from feast import FeatureStore
-
-PROJECT = "patron"
-KEY_VERSION = 3
-"""How Feast writes an entity's key."""
 
 
 def feature_store(settings: Settings) -> FeatureStore:
@@ -36,10 +33,24 @@ def feature_store(settings: Settings) -> FeatureStore:
             provider="local",
             registry=str((settings.features / "registry.db").resolve()),
             offline_store={"type": "duckdb"},
-            online_store={"type": "sqlite", "path": str((settings.online / "online.db").resolve())},
-            entity_key_serialization_version=KEY_VERSION,
+            online_store=online_store(settings),
+            entity_key_serialization_version=VERSION,
         )
     )
+
+
+def online_store(settings: Settings) -> dict[str, Any]:
+    """What Feast is told about the online store."""
+    folder = settings.online.resolve()
+    if settings.online_store == "lmdb":
+        return {"type": "features.lmdb_store.LmdbOnlineStore", "path": str(folder / "online.mdb")}
+    if settings.online_store == "sqlite":
+        return {"type": "sqlite", "path": str(folder / "online.db")}
+    address = urlsplit(settings.online_store)
+    parts = [f"{address.hostname}:{address.port or 6379}", f"db={address.path.strip('/') or 0}"]
+    parts += [f"password={address.password}"] if address.password else []
+    parts += ["ssl=true"] if address.scheme == "rediss" else []
+    return {"type": "redis", "connection_string": ",".join(parts), "skip_dedup": True}
 
 
 def entities() -> dict[str, Any]:
@@ -95,50 +106,34 @@ def apply(settings: Settings) -> FeatureStore:
 
 
 def materialize(settings: Settings, advance: Any = lambda what, total: None) -> dict[str, Any]:
-    """Load the newest snapshot of every view into the online store, views one by one.
+    """Load the newest snapshot of every view into the online store.
 
-    Returns {"as_of": cutoff, "rows": {view: rows}}.
+    Returns {"as_of": cutoff, "rows": {view: rows}}. LMDB takes the snapshots as they are, all views in one
+    transaction, without Feast; other stores take them through Feast, view by view.
     """
+    from features import loading
     from patron.files import publish_json
 
     built = index(settings)["views"]
-    store = apply(settings)
-    rows = {}
     cutoff = max(max(entries) for entries in built.values())
-    for view in VIEWS:
-        if cutoff in built.get(view.name, {}):
-            load(store, settings, view, datetime.fromisoformat(f"{cutoff}T00:00:00+00:00"))
-            rows[view.name] = built[view.name][cutoff]["rows"]
-        advance(view.name, len(VIEWS))
-    outcome = {"as_of": f"{cutoff}T00:00:00+00:00", "rows": rows}
+    views = [view for view in VIEWS if cutoff in built.get(view.name, {})]
+    moment = datetime.fromisoformat(f"{cutoff}T00:00:00+00:00")
+    if settings.online_store == "lmdb":
+        rows = loading.packed(settings, views, moment, advance)
+    else:
+        rows = loading.stock(settings, apply(settings), views, moment, advance)
+    outcome = {"as_of": moment.isoformat(), "rows": rows}
     publish_json(settings.online / "loaded.json", outcome)
     return outcome
 
 
-def load(store: FeatureStore, settings: Settings, view: View, cutoff: datetime) -> None:
-    """Write one snapshot to the online store in batches, then drop the entities that it no longer has."""
-    import pyarrow.parquet as pq
+def forget(settings: Settings, entity: str, value: str) -> int:
+    """Delete one customer's (or product's) features from the online store; returns how many rows there were.
 
-    part = folder(settings, view.name, cutoff) / "part.parquet"
-    for batch in pq.ParquetFile(part).iter_batches(20_000):
-        store.write_to_online_store(view.name, df=batch.to_pandas())
-    drop_others(settings, view, pq.read_table(part, columns=[view.key])[view.key].to_pylist())
+    The next load brings back whoever is still in the snapshots: delete there first.
+    """
+    from features import loading
 
-
-def drop_others(settings: Settings, view: View, ids: list[str]) -> None:
-    """Remove what earlier loads left of entities that are gone: Feast has no delete, and nothing expires."""
-    table = f'"{PROJECT}_{view.name}"'
-    with closing(sqlite3.connect(settings.online / "online.db")) as store, store:
-        store.execute("create temp table kept (entity_key blob primary key)")
-        store.executemany("insert into kept values (?)", ([stored_key(view.key, each)] for each in ids))
-        store.execute(f"delete from {table} where entity_key not in (select entity_key from kept)")
-
-
-def stored_key(name: str, value: str) -> bytes:
-    """An entity's key as the online store holds it."""
-    from feast.infra.key_encoding_utils import serialize_entity_key
-    from feast.protos.feast.types.EntityKey_pb2 import EntityKey
-    from feast.protos.feast.types.Value_pb2 import Value
-
-    key = EntityKey(join_keys=[name], entity_values=[Value(string_val=value)])
-    return serialize_entity_key(key, entity_key_serialization_version=KEY_VERSION)
+    if settings.online_store == "lmdb":
+        return loading.forget_packed(settings, entity, value)
+    return loading.forget_stock(settings, feature_store(settings), entity, value)
