@@ -11,10 +11,18 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from patron.artifacts import NAMES, champion
 from patron.errors import ArtifactError, FeatureError, NoChampion, PatronError
-from patron.models.base import Model, open_model
+from patron.events.answers import AnswerLog
+from patron.events.log import EventLog
+from patron.models.base import CustomerHistory, Model, open_model
+from patron.models.placements import HOME
+from patron.models.rules import Rules, load_rules
 from patron.settings import Settings
 from serving.decision_log import DecisionLog
 from serving.keys import KeyRing
+from serving.ladder import Ladder
+from serving.live import LiveProducts
+from serving.static_products import StaticProducts
+from serving.storefront import RECOMMENDER, Answered, Question, ladder
 
 if TYPE_CHECKING:
     from features.rows import Rows
@@ -53,6 +61,12 @@ class Parts:
     settings: Settings
     keys: KeyRing
     decisions: DecisionLog
+    events: EventLog
+    answers: AnswerLog
+    live: LiveProducts
+    static: StaticProducts
+    rules: Mapping[str, Rules]
+    ladder: Ladder[Question, Answered]
     features: Features | None = None
     models: Mapping[str, Served] = field(default_factory=dict)
     missing: Mapping[str, PatronError] = field(default_factory=dict)
@@ -79,9 +93,15 @@ class Parts:
         except Exception as error:
             raise FeatureError("The online store failed.") from error
 
+    def rules_of(self, placement: str) -> Rules:
+        """The shop's rules of a placement; those of `home` for one without its own."""
+        return self.rules.get(placement) or self.rules[HOME]
+
     def close(self) -> None:
         """Let go of the files that are open for writing."""
         self.decisions.close()
+        self.answers.close()
+        self.events.close()
 
     @functools.cached_property
     def offered(self) -> frozenset[str]:
@@ -94,6 +114,11 @@ class Parts:
     def now(self) -> datetime:
         """The real time, or with `clock = "data"` the moment of the features."""
         return (self.as_of if self.settings.clock == "data" else None) or datetime.now(UTC)
+
+    @staticmethod
+    def clock() -> datetime:
+        """The real time."""
+        return datetime.now(UTC)
 
     @property
     def ready(self) -> bool:
@@ -125,14 +150,23 @@ def parts(settings: Settings) -> Parts:
     models = open_models(settings, features.offered_references() if features else None, missing)
     for name, error in missing.items():
         log.warning("%s is not served: %s", name, error)
-    return Parts(
-        settings=settings,
-        keys=KeyRing(settings.home / "keys.json"),
-        decisions=DecisionLog(settings.events / "decisions.db"),
-        features=features,
-        models=models,
-        missing=missing,
-    )
+    return Parts(**opened(settings), features=features, models=models, missing=missing)
+
+
+def opened(settings: Settings) -> dict[str, Any]:
+    """The parts that need nothing to have been made before: logs, keys, rules."""
+    events = EventLog(settings.events)
+    return {
+        "settings": settings,
+        "keys": KeyRing(settings.home / "keys.json"),
+        "decisions": DecisionLog(settings.events / "decisions.db"),
+        "events": events,
+        "answers": AnswerLog(settings.events),
+        "live": LiveProducts(events),
+        "static": StaticProducts(settings.home / "static.json"),
+        "rules": load_rules(settings.configs / "placements"),
+        "ladder": ladder(settings.personal_budget_seconds, settings.fallback_budget_seconds),
+    }
 
 
 def open_features(settings: Settings, missing: dict[str, PatronError]) -> Features | None:
@@ -195,3 +229,7 @@ def warm(parts: Parts) -> None:
         parts.read([""], list(dict.fromkeys(wanted)))
     except FeatureError:
         log.warning("The first read of features failed", exc_info=parts.features is not None)
+    served = parts.models.get(RECOMMENDER)
+    if served is not None:
+        served.model.recommend(CustomerHistory.empty(), 1)
+        parts.static.keep(served.model)

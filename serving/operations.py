@@ -1,7 +1,7 @@
 """What an endpoint is: a route, the scopes that may call it, what it reads and what it answers.
 
-An endpoint file declares a pydantic request and answer, and either one `@bentoml.api` on a class (POST), whose
-scopes `@allowed` names, or a plain function with an `Operation` beside it (GET, PUT). The service, the
+An endpoint file declares a pydantic request and answer, and one `@bentoml.api` on a class (POST), whose
+scopes `@allowed` names, or else a plain function with an `Operation` beside it (GET, PUT). The service, the
 gateway, the OpenAPI document and the metrics read the same list of operations.
 """
 

@@ -16,6 +16,7 @@ from serving.endpoints import customers
 from serving.endpoints.churn_scores import ChurnScores
 from serving.endpoints.lifetime_values import LifetimeValues
 from serving.endpoints.next_best_offers import NextBestOffers
+from serving.endpoints.rankings import Rankings
 from serving.endpoints.recommendations import Recommendations
 from serving.endpoints.similar_products import SimilarProducts
 from serving.operations import operations
@@ -47,7 +48,7 @@ def build(open_parts: Callable[[], Parts]) -> bentoml.Service[Any]:
             app = super().to_asgi(is_main)
             return Gateway(app, known, pages(holder, known, metrics), holder, metrics)
 
-    class Patron(Recommendations, SimilarProducts, ChurnScores, LifetimeValues, NextBestOffers):
+    class Patron(Recommendations, SimilarProducts, Rankings, ChurnScores, LifetimeValues, NextBestOffers):
         def __init__(self) -> None:
             holder.open()
 

@@ -63,8 +63,14 @@ class ProductFilter(BaseModel):
     max_price: Annotated[float, Field(ge=0)] | None = None
     in_stock: bool | None = None
 
+    @property
+    def empty(self) -> bool:
+        return self.category is self.brand is self.min_price is self.max_price is None
+
     def mask(self, catalogue: Any) -> Any:
-        """Products of the catalogue that pass, shape (n,)."""
+        """Products of the catalogue that pass, shape (n,); None where all that can be sold do."""
+        if self.empty:
+            return None
         return catalogue.allowed(
             categories=self.category,
             brands=self.brand,
@@ -78,8 +84,8 @@ def because(reasons: Iterable[Reason]) -> list[Because]:
     return [Because(code=each.code, text=each.text, product_id=each.product_id) for each in reasons]
 
 
-def items(recommendations: Iterable[Any], explain: bool = True) -> list[Item]:
-    """Recommendations, best first, with ranks from 1."""
+def items(recommendations: Iterable[Any], explain: bool = True, offset: int = 0) -> list[Item]:
+    """Recommendations, best first, with ranks from 1 after the `offset` that earlier pages held."""
     return [
         Item(
             product_id=each.product_id,
@@ -88,5 +94,5 @@ def items(recommendations: Iterable[Any], explain: bool = True) -> list[Item]:
             source=each.source,
             reasons=because(each.reasons) if explain else [],
         )
-        for rank, each in enumerate(recommendations, start=1)
+        for rank, each in enumerate(recommendations, start=offset + 1)
     ]

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 
 from serving.bootstrap import Parts, Served
-from serving.endpoints import churn_scores, lifetime_values, next_best_offers, recommendations
+from serving.endpoints import churn_scores, lifetime_values, next_best_offers
 from serving.endpoints.next_best_offers import Offer, consents, no_offer, offered, tier
 from serving.operations import Answer, Operation
 from serving.problems import Problem
 from serving.scoring import best_action, churn_table, segment_table, value_table
 from serving.shapes import Because, because
+from serving.storefront import RECOMMENDER
 
 TOP = 5
 PROFILE = [
@@ -117,7 +118,7 @@ def profile(parts: Parts, customer_id: str) -> CustomerProfile:
         churn=churn,
         value=value_of(parts.models.get(lifetime_values.MODEL), rows),
         expected_next_order_at=next_order,
-        top_products=top_products(parts.models.get(recommendations.MODEL), columns),
+        top_products=top_products(parts.models.get(RECOMMENDER), columns),
         top_categories=top_categories(columns),
         next_best_action=action,
         models={name: served.version for name, served in sorted(parts.models.items())},

@@ -1,47 +1,55 @@
-"""POST /v1/recommendations: products for a customer, a page or a basket."""
+"""POST /v1/recommendations: products for a customer, a visitor, a page or a basket."""
 
 from __future__ import annotations
 
-import logging
-import uuid
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import bentoml
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from patron.errors import FeatureError
-from patron.models.base import HISTORY, PROFILE, CustomerHistory, Recommendation, history
-from patron.models.sources import STRANGERS
+from patron.errors import NoChampion
+from serving.ladder import Climbed
 from serving.operations import Answer, Body, Endpoint, allowed
 from serving.shapes import Id, Item, ModelLabel, ProductFilter, ProductIds, items
+from serving.storefront import Answered, Question, last_resort, recorded
 
-MODEL = "patron-recommender"
-REFERENCES = [*HISTORY, *PROFILE, "customer_profile:consent_recommend"]
-BASKETS = {"cart", "checkout", "basket"}
+MAX_OFFSET = 10_000
 
-Fallback = Literal["session", "similar", "regional", "popular"]
-log = logging.getLogger(__name__)
+Fallback = Literal["session", "similar", "regional", "popular", "static"]
 
 
 class RecommendationsRequest(Body):
     customer_id: Id | None = None
     session_id: Id | None = None
+    """Of a guest, or of a customer before signing in."""
     placement: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")] = "home"
     product_ids: ProductIds = Field(default_factory=list)
     """What is on the page or in the basket: context, never answered."""
     limit: Annotated[int, Field(ge=1, le=100)] = 10
     filter: ProductFilter = ProductFilter()
     exclude_product_ids: ProductIds = Field(default_factory=list)
-    diversity: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """0: best first; towards 1 the categories alternate."""
+    diversity: Annotated[float, Field(ge=0, le=1)] | None = None
+    """0: best first; towards 1 the categories alternate. Unset: as the placement is configured."""
     explain: bool = False
+    recommendation_id: Annotated[str, Field(pattern=r"^[0-9a-f-]{36}$")] | None = None
+    """Of the answer whose next page is asked for."""
+    offset: Annotated[int, Field(ge=0, le=MAX_OFFSET)] = 0
+    """How many of its products were shown already; none of them is answered again."""
+
+    @model_validator(mode="after")
+    def of_an_answer(self) -> RecommendationsRequest:
+        if self.offset and self.recommendation_id is None:
+            raise ValueError("an offset needs the recommendation_id of the first page")
+        return self
 
 
 class RecommendationsAnswer(Answer):
     recommendation_id: str
+    """To be sent with the events that follow, and to ask for the next page."""
     items: list[Item]
-    model: ModelLabel
+    model: ModelLabel | None
+    """Null where no model answered."""
     features_as_of: datetime | None
     experiment: str | None = None
     degraded: bool
@@ -53,68 +61,54 @@ class RecommendationsAnswer(Answer):
 class Recommendations(Endpoint):
     @bentoml.api(route="/v1/recommendations")
     @allowed("storefront")
-    def recommendations(self, body: RecommendationsRequest, /) -> RecommendationsAnswer:
-        """Recommend products: personal for a known customer, else similar to the page, else popular."""
-        served = self.parts.model(MODEL)
-        bought, degraded = self._history(body.customer_id)
-        found, fallback = choose(served.model, bought, body)
-        return RecommendationsAnswer(
-            recommendation_id=str(uuid.uuid4()),
-            items=items(found, body.explain),
-            model=ModelLabel(**served.label),
-            features_as_of=self.parts.as_of,
-            degraded=degraded,
-            fallback=fallback,
-        )
-
-    def _history(self, customer_id: str | None) -> tuple[CustomerHistory, bool]:
-        """What the customer bought, as far as known and agreed to; True if the store failed."""
-        if customer_id is None:
-            return CustomerHistory.empty(), False
-        try:
-            return history_of(self.parts.read([customer_id], REFERENCES).columns), False
-        except FeatureError:
-            log.warning("Features could not be read; answering without the customer's history", exc_info=True)
-            return CustomerHistory.empty(), True
+    async def recommendations(self, body: RecommendationsRequest, /) -> RecommendationsAnswer:
+        """Recommend products: personal for a known customer, else from the session, the page, the shop."""
+        question = asked(self.parts, body)
+        return answer(question, await climbed(question))
 
 
-def history_of(columns: Any, row: int = 0) -> CustomerHistory:
-    """The stored purchases of one row; empty for a customer who does not want personal recommendations."""
+async def climbed(question: Question) -> Climbed[Answered]:
+    """The best answer that there is. Raises NoChampion where there has never been one."""
+    try:
+        question.served  # noqa: B018
+    except Exception as error:
+        lost: Exception | None = error
+        found: Climbed[Answered] = Climbed(None, "none", True)
+    else:
+        lost, found = None, await question.parts.ladder.climb(question)
+    if found.answer is None:
+        found = Climbed(last_resort(question), "static", True)
+    if found.answer is None:
+        raise lost or NoChampion("No recommender answers. GET /readyz says what is missing.")
+    return found
 
-    consent = columns["consent_recommend"][row] if "consent_recommend" in columns else None
-    if consent is False or "own_product_ids" not in columns:
-        return CustomerHistory.empty()
-    return history(columns, row)
 
-
-def choose(
-    blend: Any, bought: CustomerHistory, body: RecommendationsRequest
-) -> tuple[list[Recommendation], Fallback | None]:
-    """The best products and what answered, if it was not the personal model."""
-    personal = len(bought) > 0
-    found = blend.recommend(
-        bought,
-        body.limit,
-        allowed=body.filter.mask(blend.catalogue),
+def asked(parts: object, body: RecommendationsRequest) -> Question:
+    return Question(
+        parts=parts,  # type: ignore[arg-type]
+        placement=body.placement,
+        limit=body.limit,
+        customer_id=body.customer_id,
+        session_id=body.session_id,
+        product_ids=body.product_ids,
         exclude=body.exclude_product_ids,
-        placement=body.placement if personal else page(body),
-        explain=body.explain,
-        context_product_ids=body.product_ids,
+        filter=body.filter,
         diversity=body.diversity,
+        explain=body.explain,
+        recommendation_id=body.recommendation_id,
+        offset=body.offset,
     )
-    return found, fallback(found, personal)
 
 
-def page(body: RecommendationsRequest) -> str:
-    """The placement that answers a stranger: from the page or the basket, if one was named."""
-    if not body.product_ids:
-        return "home"
-    return "cart" if body.placement in BASKETS else "product"
-
-
-def fallback(found: list[Recommendation], personal: bool) -> Fallback | None:
-    if all(each.source == "popularity" for each in found):
-        return None if personal and not found else "popular"
-    if personal:
-        return None
-    return "regional" if any(each.source == STRANGERS for each in found) else "similar"
+def answer(question: Question, found: Climbed[Answered]) -> RecommendationsAnswer:
+    """The answer, which is recorded."""
+    assert found.answer is not None
+    page, name = found.answer.page, found.answer.name
+    return RecommendationsAnswer(
+        recommendation_id=recorded(question, page.items, name, page),
+        items=items(page.items, question.explain, question.offset),
+        model=None if name == "static" else ModelLabel(**question.served.label),
+        features_as_of=question.as_of,
+        degraded=found.degraded or question.degraded,
+        fallback=None if name == "personal" else name,
+    )

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import uuid
 from datetime import datetime
 from typing import Annotated, Literal
 
 import bentoml
 from pydantic import Field
 
-from serving.endpoints.recommendations import MODEL
 from serving.operations import Answer, Body, Endpoint, allowed
 from serving.shapes import Id, Item, ModelLabel, ProductFilter, items
+from serving.storefront import Question, recorded
 
 
 class SimilarProductsRequest(Body):
@@ -37,15 +36,18 @@ class SimilarProducts(Endpoint):
     @allowed("storefront")
     def similar_products(self, body: SimilarProductsRequest, /) -> SimilarProductsAnswer:
         """List products that the same customers buy (similar) or that stand in the same orders."""
-        served = self.parts.model(MODEL)
-        blend = served.model
+        question = Question(self.parts, placement=body.kind)
+        blend = question.blend
         found = blend.similar(
             body.product_id, body.kind, body.limit, allowed=body.filter.mask(blend.catalogue)
         )
+        only_popular = all(each.source == "popularity" for each in found)
+        fallback: Literal["popular"] | None = "popular" if only_popular else None
         return SimilarProductsAnswer(
-            recommendation_id=str(uuid.uuid4()),
+            recommendation_id=recorded(question, found, fallback or "similar"),
             items=items(found),
-            model=ModelLabel(**served.label),
-            features_as_of=self.parts.as_of,
-            fallback="popular" if all(each.source == "popularity" for each in found) else None,
+            model=ModelLabel(**question.served.label),
+            features_as_of=question.as_of,
+            degraded=question.degraded,
+            fallback=fallback,
         )

@@ -15,9 +15,7 @@ from features.rows import Rows, column
 from features.views import offered
 from patron.models.base import Reason
 from patron.settings import load_settings
-from serving.bootstrap import Parts, Served
-from serving.decision_log import DecisionLog
-from serving.keys import KeyRing
+from serving.bootstrap import Parts, Served, opened
 
 AS_OF = datetime(2024, 7, 1, tzinfo=UTC)
 
@@ -78,13 +76,7 @@ def parts_of(home: Path, features: FakeFeatures | None = None, **models: Any) ->
         cors_origins=["https://shop.example"],
     )
     served = {f"patron-{name}": Served(f"patron-{name}", "7", model) for name, model in models.items()}
-    return Parts(
-        settings=settings,
-        keys=KeyRing(home / "keys.json"),
-        decisions=DecisionLog(settings.events / "decisions.db"),
-        features=features,
-        models=served,
-    )
+    return Parts(**opened(settings), features=features, models=served)
 
 
 @dataclass

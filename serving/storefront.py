@@ -1,0 +1,249 @@
+"""How a page of the shop is answered: the rungs, from the personal answer down to what is always popular."""
+
+from __future__ import annotations
+
+import logging
+import random
+import uuid
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+from patron.events.answers import Shown
+from patron.models.base import HISTORY, PROFILE, CustomerHistory, Recommendation, history
+from patron.models.page import Page, Request, compose
+from patron.models.placements import HOME
+from patron.models.rules import Rules
+from patron.models.visit import Visit, with_purchases
+from serving.ladder import Ladder, Rung
+from serving.problems import Problem
+from serving.shapes import ProductFilter
+
+if TYPE_CHECKING:
+    from serving.bootstrap import Parts, Served
+
+RECOMMENDER = "patron-recommender"
+REFERENCES = [*HISTORY, *PROFILE, "customer_profile:consent_recommend"]
+BASKETS = {"cart", "checkout", "basket"}
+EVENTS = 50
+"""Events of a visitor that an answer looks back on."""
+ROTATED = 5
+"""Answers of a visitor that rotation looks back on."""
+
+Name = Literal["personal", "session", "similar", "regional", "popular", "static"]
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Question:
+    """One request for products, and what is read for it, once, by the first rung that needs it."""
+
+    parts: Parts
+    placement: str = HOME
+    limit: int = 10
+    customer_id: str | None = None
+    session_id: str | None = None
+    product_ids: Sequence[str] = ()
+    exclude: Collection[str] = ()
+    filter: ProductFilter = field(default_factory=ProductFilter)
+    diversity: float | None = None
+    explain: bool = False
+    recommendation_id: str | None = None
+    offset: int = 0
+    draw: random.Random = field(default_factory=random.Random)
+    degraded: bool = False
+    """True where something that would have helped could not be read."""
+    refused: bool = False
+    """The customer wants no personal recommendations, so nothing of theirs is used."""
+    region: CustomerHistory | None = None
+    """An empty history that names the region or tier, once the profile was read."""
+
+    @cached_property
+    def served(self) -> Served:
+        return self.parts.model(RECOMMENDER)
+
+    @cached_property
+    def rules(self) -> Rules:
+        return self.parts.rules_of(self.placement)
+
+    @cached_property
+    def blend(self) -> Any:
+        """The recommender over the catalogue of this moment."""
+        try:
+            return self.parts.live.blend(self.served.model)
+        except Exception:
+            log.warning("Updates of products could not be read", exc_info=True)
+            self.degraded = True
+            return self.served.model
+
+    @cached_property
+    def visit(self) -> Visit:
+        """What the visitor did lately; nothing where that cannot be read."""
+        if self.customer_id is None and self.session_id is None:
+            return Visit()
+        try:
+            events = self.parts.events.recent(self.customer_id, self.session_id, EVENTS)
+            return Visit.of(events, self.parts.now(), self.as_of) if events else Visit()
+        except Exception:
+            log.warning("Events could not be read", exc_info=True)
+            self.degraded = True
+            return Visit()
+
+    @cached_property
+    def as_of(self) -> datetime | None:
+        try:
+            return self.parts.as_of
+        except Exception:
+            return None
+
+    @cached_property
+    def earlier(self) -> list[str]:
+        """Products of the pages before this one. Raises Problem 404 for a recommendation nobody knows."""
+        if self.recommendation_id is None or self.offset == 0:
+            return []
+        found = self.parts.answers.pages(self.recommendation_id, self.offset)
+        if not found:
+            raise Problem(404, "no_such_recommendation", "Ask for the first page anew: offset 0.")
+        return found
+
+    @cached_property
+    def shown(self) -> Counter[str]:
+        """How often the visitor saw products lately, where the placement rotates."""
+        if self.rules.rotation == 0 or self.offset:
+            return Counter()
+        since = self.parts.clock() - timedelta(hours=self.rules.rotation_hours)
+        visitor = self.customer_id, self.session_id
+        return Counter(self.parts.answers.lately(*visitor, self.placement, since, ROTATED))
+
+    def page(self, of: CustomerHistory, placement: str, rules: Rules, visit: Visit) -> Page:
+        blend = self.blend
+        context = tuple(self.product_ids) or (visit.basket if self.placement in BASKETS else ())
+        request = Request(
+            history=of,
+            limit=self.limit,
+            placement=placement,
+            visit=visit,
+            context=context,
+            allowed=self.filter.mask(blend.catalogue),
+            exclude=[*self.exclude, *self.earlier],
+            diversity=self.diversity,
+            explain=self.explain,
+            shown=self.shown,
+            draw=self.draw,
+        )
+        return compose(blend, request, rules)
+
+
+@dataclass(frozen=True)
+class Answered:
+    page: Page
+    name: Name
+
+
+def personal(question: Question) -> Answered | None:
+    """From what the customer bought, and did since; None for a stranger, or one who does not want it."""
+    known = bought(question)
+    if not len(known):
+        return None
+    page = question.page(known, question.placement, question.rules, question.visit)
+    return Answered(page, "popular" if page.items and only_popular(page) else "personal")
+
+
+def bought(question: Question) -> CustomerHistory:
+    """Purchases up to this moment; empty for a stranger, or a customer who refuses. Raises FeatureError."""
+    if question.customer_id is None:
+        return CustomerHistory.empty()
+    columns = question.parts.read([question.customer_id], REFERENCES).columns
+    if "consent_recommend" in columns and columns["consent_recommend"][0] is False:
+        question.refused = True
+        return CustomerHistory.empty()
+    known = history(columns, 0) if "own_product_ids" in columns else CustomerHistory.empty()
+    known = with_purchases(known, question.visit.bought)
+    if not len(known):
+        question.region = known
+    return known
+
+
+def session(question: Question) -> Answered | None:
+    """From what the visitor looks at; None where a page or basket says more, or nothing was looked at."""
+    if question.refused or question.product_ids or not len(question.visit.seen):
+        return None
+    if question.placement in BASKETS and question.visit.basket:
+        return None
+    rules = question.rules.model_copy(update={"session_places": 10})
+    page = question.page(CustomerHistory.empty(), HOME, rules, question.visit)
+    return None if only_popular(page) else Answered(page, "session")
+
+
+def similar(question: Question) -> Answered | None:
+    """From the products of the page or the basket."""
+    visit = Visit() if question.refused else question.visit
+    in_basket = question.placement in BASKETS and visit.basket
+    if not (question.product_ids or in_basket):
+        return None
+    placement = "cart" if question.placement in BASKETS else "product"
+    page = question.page(CustomerHistory.empty(), placement, question.rules, visit)
+    return None if only_popular(page) else Answered(page, "similar")
+
+
+def regional(question: Question) -> Answered | None:
+    """What is popular with customers of the region or tier."""
+    if question.region is None or not (question.region.region or question.region.tier):
+        return None
+    page = question.page(question.region, HOME, question.rules, Visit())
+    return None if only_popular(page) else Answered(page, "regional")
+
+
+def popular(question: Question) -> Answered | None:
+    """What most customers buy. The session has had its turn and takes no places."""
+    own = Visit() if question.refused else question.visit
+    rules = question.rules.model_copy(update={"session_places": 0})
+    return Answered(question.page(CustomerHistory.empty(), HOME, rules, own), "popular")
+
+
+def recorded(question: Question, items: Sequence[Recommendation], rung: str, page: Page | None = None) -> str:
+    """Write down what was answered, under the id that is given back."""
+    recommendation_id = question.recommendation_id or str(uuid.uuid4())
+    question.parts.answers.record(
+        Shown(
+            recommendation_id=recommendation_id,
+            start=question.offset,
+            answered_at=question.parts.clock(),
+            placement=question.placement,
+            customer_id=question.customer_id,
+            session_id=question.session_id,
+            product_ids=[each.product_id for each in items],
+            rung=rung,
+            model_version="" if rung == "static" else question.served.version,
+            propensities=page.propensities if page else None,
+            relevance_cost=page.relevance_cost if page else None,
+        )
+    )
+    return recommendation_id
+
+
+def only_popular(page: Page) -> bool:
+    return all(each.source in ("popularity", "promotion", "exploration") for each in page.items)
+
+
+def ladder(personal_seconds: float, other_seconds: float) -> Ladder[Question, Answered]:
+    """The rungs above the last resort, which needs nothing and is answered apart."""
+    rest = (session, similar, regional, popular)
+    rungs = [Rung("personal", personal_seconds, personal)]
+    return Ladder([*rungs, *(Rung(each.__name__, other_seconds, each) for each in rest)])
+
+
+def last_resort(question: Question) -> Answered | None:
+    """The static list, from memory; None where no model was ever loaded and the shop named no products."""
+    try:
+        changes = question.parts.live.known()
+    except Exception:
+        changes = {}
+    exclude = {*question.exclude, *question.product_ids, *question.earlier}
+    found = question.parts.static.page(
+        question.limit, question.rules.static, question.filter, exclude, changes
+    )
+    return Answered(Page(found), "static") if found or question.parts.static.products() else None
