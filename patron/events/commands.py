@@ -32,7 +32,7 @@ def flush(json: JsonOption = False) -> None:
 def show_flush(report: dict[str, Any], out: Console) -> None:
     found = report["events"]
     out.print(
-        f"{found['read']:,} events read: {found['accepted']:,} accepted, {found['duplicate']:,} the lake had. "
+        f"{found['read']:,} events read: {found['accepted']:,} accepted, {found['duplicate']:,} known. "
         f"{report['pruned']:,} old ones removed from the log."
     )
     if report["updates"]:
