@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from patron.models.base import CustomerHistory, Recommender, model_class
-from tests.purchases import checkerboard, others_of, purchases
+from patron.models.base import CustomerHistory, Interactions, Recommender, model_class
+from patron.models.catalogue import Catalogue
+from patron.models.products import top
+from tests.purchases import checkerboard, once, others_of, purchases
 
 HISTORIES = [others_of(0), others_of(1), others_of(3)]
+MANY = 3_000
+"""Products enough for a source not to look at every one."""
 
 
 class RecommenderContract(ABC):
@@ -39,6 +44,42 @@ class RecommenderContract(ABC):
 
     def test_the_catalogue_order_is_that_of_the_interactions(self):
         assert self.fitted().product_ids.tolist() == [f"p{j}" for j in range(8)]
+
+    def test_who_asks_for_the_best_hears_the_same_scores(self):
+        model = self.fitted()
+        for each in [*HISTORIES, CustomerHistory.empty()]:
+            asked, everything = model.asked(each), np.arange(8)
+            np.testing.assert_allclose(asked.at(everything), model.scores(each), rtol=1e-5, atol=1e-6)
+            assert asked.at(everything).dtype == np.float32
+            assert asked.at(np.array([5, 2, 5])).tolist() == asked.at(everything)[[5, 2, 5]].tolist()
+            assert asked.at(everything[:0]).shape == (0,)
+
+    @pytest.mark.parametrize("depth", [0, 1, 3, 8, 20])
+    @pytest.mark.parametrize("hidden", [[], [0], [2, 3, 7], list(range(8))])
+    def test_the_best_are_those_of_the_scores_in_their_order(self, depth, hidden):
+        model, allowed = self.fitted(), np.ones(8, dtype=bool)
+        allowed[hidden] = False
+        for each in [*HISTORIES, CustomerHistory.empty()]:
+            asked = model.asked(each)
+            positions, scores = asked.best(depth, allowed)
+            assert positions.tolist() == top(asked.at(np.arange(8)), depth, allowed).tolist()
+            np.testing.assert_allclose(scores, asked.at(positions), rtol=1e-5)
+
+    def test_the_best_of_many_products_are_those_of_the_scores(self):
+        rng = np.random.default_rng(5)
+        model = self.unfitted()
+        model.fit(*crowd(rng), seed=7, threads=1)
+        for _ in range(8):
+            bought = once(*(f"p{each:04}" for each in rng.choice(MANY, 12, replace=False)))
+            mine = replace(bought, region="north", tier="gold")
+            asked, dense = model.asked(mine), model.scores(mine)
+            scores = asked.at(np.arange(MANY))
+            np.testing.assert_allclose(scores, dense, rtol=1e-4, atol=1e-6)
+            for share in (1.0, 0.5, 0.01):
+                allowed = rng.random(MANY) < share
+                positions, told = asked.best(20, allowed)
+                assert positions.tolist() == top(scores, 20, allowed).tolist()
+                np.testing.assert_allclose(told, scores[positions], rtol=1e-5)
 
     def test_unknown_products_say_nothing(self):
         model = self.fitted()
@@ -89,6 +130,21 @@ class RecommenderContract(ABC):
     def test_its_class_is_found_by_the_path_that_configs_name(self):
         kind = type(self.unfitted())
         assert model_class(f"{kind.__module__}:{kind.__name__}") is kind
+
+
+def crowd(rng: np.random.Generator) -> tuple[Interactions, Catalogue]:
+    """Many products, some bought often, most hardly ever, in a few categories and brands."""
+    popular = (rng.pareto(0.6, 900) * 20).astype(int) % MANY
+    ids = [f"p{each:04}" for each in range(MANY)]
+    bought = purchases(
+        [(f"c{row % 60}", ids[each], 1 + row % 99) for row, each in enumerate(popular)], products=ids
+    )
+    facts = {
+        "categories": np.array([("", "food", "drink", "toys")[each % 4] for each in range(MANY)]),
+        "titles": np.array([f"kind {each % 700} of {each % 11}" for each in range(MANY)]),
+    }
+    places = {"regions": np.full(60, "north"), "tiers": np.array(["gold", ""] * 30)}
+    return replace(bought, **places), replace(Catalogue.of(bought.product_ids), **facts)
 
 
 def strings_of(path: Path) -> set[str]:

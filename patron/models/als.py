@@ -17,7 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from patron.models.asked import Asked
 from patron.models.base import DAY, Config, CustomerHistory, Interactions, Recommender
+from patron.models.by_length import ByLength, Nearest
 from patron.models.catalogue import Catalogue
 from patron.models.products import ProductIndex, decay, read_arrays, read_config, write_arrays
 
@@ -74,7 +76,7 @@ class ALS(Recommender):
     ) -> None:
         """Factorise orders by customer and product. Same seed, same factors; guests' lines are left out."""
         self.product_ids = interactions.product_ids
-        for cached in ("index", "_gram"):
+        for cached in ("index", "_gram", "_by_length"):
             self.__dict__.pop(cached, None)
         counts, days = _order_counts(interactions)
         self._learn_weights(counts)
@@ -165,6 +167,13 @@ class ALS(Recommender):
     def scores(self, history: CustomerHistory) -> NDArray[np.float32]:
         """Predicted preference: about 1 for what the customer surely likes, about 0 for what not."""
         return self.item_factors @ self.customer_factors(history)
+
+    def asked(self, history: CustomerHistory) -> Asked:
+        return Nearest(self._by_length, self.customer_factors(history))
+
+    @cached_property
+    def _by_length(self) -> ByLength:
+        return ByLength.of(self.item_factors)
 
     def save(self, folder: Path) -> None:
         write_arrays(

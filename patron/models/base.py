@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from patron.artifacts import Manifest, verified
 from patron.errors import ArtifactError, ConfigurationError
+from patron.models.asked import Asked, Dense
 
 if TYPE_CHECKING:
     from patron.models.catalogue import Catalogue
@@ -159,6 +160,10 @@ class Recommender(Model):
     @abstractmethod
     def scores(self, history: CustomerHistory) -> NDArray[np.float32]:
         """Higher is better, 0 is 'nothing to say'; shape (n_products,), order of `product_ids`."""
+
+    def asked(self, history: CustomerHistory) -> Asked:
+        """The same answer for who wants the best products of it; where possible without every score."""
+        return Dense(self.scores(history))
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from copy import copy
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Literal, Self, cast
 
@@ -309,7 +309,7 @@ class Blend(Recommender):
     ) -> Shortlist:
         """The proposals of the sources that have a weight. given: name or prefix -> what it is asked."""
         asked = {
-            name: partial(self.sources[source].scores, given.get(name, given[prefix]))
+            name: self.sources[source].asked(given.get(name, given[prefix]))
             for name, weight in weights.items()
             for prefix, source in [prefixed(name)]
             if weight > 0 and source in self.sources and prefix in given

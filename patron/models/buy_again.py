@@ -9,6 +9,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from patron.models.asked import Asked, Few
 from patron.models.base import DAY, Config, CustomerHistory, Interactions, Recommender
 from patron.models.catalogue import Catalogue
 from patron.models.products import ProductIndex, read_arrays, read_config, write_arrays
@@ -61,6 +62,12 @@ class BuyAgain(Recommender):
         known = positions >= 0
         scores[positions[known]] = self.strength(history, positions)[known]
         return scores
+
+    def asked(self, history: CustomerHistory) -> Asked:
+        positions = self.index.positions(history.product_ids)
+        own = np.argsort(positions)
+        own = own[positions[own] >= 0]
+        return Few(positions[own], self.strength(history, positions)[own].astype(np.float32))
 
     def strength(self, history: CustomerHistory, positions: NDArray[np.int64]) -> NDArray[np.float64]:
         """Score of each product of the history, shape (len(history),). positions: -1 where unknown."""

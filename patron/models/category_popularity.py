@@ -9,10 +9,23 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from patron.models.asked import Asked, Best, Mask, Positions, Scores
 from patron.models.base import DAY, Config, CustomerHistory, Interactions, Recommender
 from patron.models.catalogue import Catalogue
 from patron.models.popularity import distinct_buyers
-from patron.models.products import ProductIndex, decay, read_arrays, read_config, write_arrays
+from patron.models.products import (
+    ProductIndex,
+    best_first,
+    decay,
+    lowest_of,
+    read_arrays,
+    read_config,
+    stretches,
+    write_arrays,
+)
+
+HEAD = 8
+"""Products of each category that are looked at before it is known how many more are needed."""
 
 
 class CategoryPopularityConfig(Config):
@@ -51,7 +64,8 @@ class CategoryPopularity(Recommender):
     ) -> None:
         """Count buyers within categories. `seed` and `threads` are not needed."""
         self.product_ids = interactions.product_ids
-        self.__dict__.pop("index", None)
+        for cached in ("index", "ranked"):
+            self.__dict__.pop(cached, None)
         self.categories = category_codes(catalogue or Catalogue.of(self.product_ids))
         recent = interactions.at >= interactions.as_of - self.config.window_days * DAY
         buyers = distinct_buyers(interactions, recent).astype(np.float64)
@@ -67,12 +81,27 @@ class CategoryPopularity(Recommender):
 
     def scores(self, history: CustomerHistory) -> NDArray[np.float32]:
         """Sums to 1 at most."""
+        return self._liking(history)[self.categories] * self.shares
+
+    def asked(self, history: CustomerHistory) -> Asked:
+        return _ByCategory(self, self._liking(history))
+
+    def _liking(self, history: CustomerHistory) -> NDArray[np.float32]:
+        """Share of each category in the history; the last entry, of products without one, is 0."""
         positions = self.index.positions(history.product_ids)
         known = positions >= 0
         counts = 1 + np.log(np.maximum(history.times_bought[known], 1))
         weights = counts * decay(history.days_since[known], self.config.half_life_days)
         mine = self._by_category(self.categories[positions[known]], weights)
-        return (mine / (mine.sum() or 1.0)).astype(np.float32)[self.categories] * self.shares
+        return (mine / (mine.sum() or 1.0)).astype(np.float32)
+
+    @cached_property
+    def ranked(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Products with a share by category, the largest first; and where each category begins and ends."""
+        sold = np.flatnonzero((self.categories >= 0) & (self.shares > 0))
+        order = sold[np.lexsort((sold, -self.shares[sold], self.categories[sold]))]
+        size = int(self.categories.max(initial=-1)) + 1
+        return order, np.searchsorted(self.categories[order], np.arange(size + 1))
 
     def save(self, folder: Path) -> None:
         write_arrays(
@@ -90,6 +119,35 @@ class CategoryPopularity(Recommender):
         model.product_ids, model.categories = stored["product_ids"], stored["categories"]
         model.shares = stored["shares"]
         return model
+
+
+class _ByCategory(Asked):
+    """The best of each category that the customer buys from are enough for the best of all."""
+
+    def __init__(self, model: CategoryPopularity, liking: NDArray[np.float32]) -> None:
+        self.model, self.liking = model, liking
+
+    def best(self, depth: int, allowed: Mask) -> Best:
+        """Goes on only in categories whose next product could still be among the best."""
+        _, starts = self.model.ranked
+        liked = np.flatnonzero((self.liking[:-1] > 0) & (starts[1:] > starts[:-1]))
+        begins, ends = starts[liked], starts[liked + 1]
+        heads = np.minimum(begins + HEAD, ends)
+        found, scores = self._between(begins, heads, allowed)
+        edge = lowest_of(scores, depth)
+        more = np.flatnonzero((heads < ends) & (self.at(self.model.ranked[0][heads - 1]) >= edge))
+        beside, their = self._between(heads[more], ends[more], allowed)
+        return best_first(np.concatenate([found, beside]), np.concatenate([scores, their]), depth)
+
+    def _between(self, begins: Positions, ends: Positions, allowed: Mask) -> Best:
+        """The allowed products of stretches of the ranked ones, and their scores."""
+        found = self.model.ranked[0][stretches(begins, ends)]
+        scores = self.at(found)
+        kept = allowed[found] & (scores > 0)
+        return found[kept], scores[kept]
+
+    def at(self, positions: Positions) -> Scores:
+        return self.liking[self.model.categories[positions]] * self.model.shares[positions]
 
 
 def category_codes(catalogue: Catalogue) -> NDArray[np.int64]:

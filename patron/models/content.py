@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -17,9 +18,20 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from patron.models.asked import SPARE, Asked, Best, Dense, Few, Mask, Positions, Scores, contenders
 from patron.models.base import Config, CustomerHistory, Interactions, Recommender
 from patron.models.catalogue import Catalogue
-from patron.models.products import ProductIndex, decay, read_arrays, read_config, top, write_arrays
+from patron.models.products import (
+    ProductIndex,
+    best_first,
+    decay,
+    read_arrays,
+    read_config,
+    stretches,
+    top,
+    write_arrays,
+)
+from patron.models.sparse_rows import Compressed, dotted, narrow, rows_of, summed
 
 WORD = re.compile(r"[^\W_]+")
 MIN_PRODUCTS = 2
@@ -63,7 +75,8 @@ class Content(Recommender):
     ) -> None:
         """Turn the catalogue into vectors of unit length. Purchases, `seed` and `threads` are not needed."""
         self.product_ids = interactions.product_ids
-        self.__dict__.pop("index", None)
+        for cached in ("index", "_cells", "_kinds"):
+            self.__dict__.pop(cached, None)
         self.facts = self._vectors(catalogue or Catalogue.of(self.product_ids))
 
     def _vectors(self, catalogue: Catalogue) -> sparse.csr_matrix:
@@ -85,6 +98,23 @@ class Content(Recommender):
         if length == 0:
             return np.zeros(len(self.product_ids), dtype=np.float32)
         return np.asarray(self.facts @ (profile / length), dtype=np.float32)
+
+    def asked(self, history: CustomerHistory) -> Asked:
+        positions, weights = self._bought(history)
+        profile = summed(rows_of(self._cells, positions), weights, self.facts.shape[1])
+        length = np.sqrt(profile @ profile)
+        if length == 0:
+            return Few(positions[:0], weights[:0])
+        kinds = self._kinds
+        return _Alike(kinds, dotted(kinds.cells, profile / length))
+
+    @cached_property
+    def _cells(self) -> Compressed:
+        return narrow(self.facts.indptr), self.facts.indices.astype(np.int32), self.facts.data
+
+    @cached_property
+    def _kinds(self) -> Kinds:
+        return Kinds.of(self.facts)
 
     def _bought(self, history: CustomerHistory) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Positions of the known products of the history (as they stand in it), and what each one counts."""
@@ -147,6 +177,64 @@ class Content(Recommender):
             shape=(len(model.product_ids), int(stored["width"])),
         )
         return model
+
+
+@dataclass(frozen=True)
+class Kinds:
+    """Products of which the same is said are of one kind: what is told of one is true of all.
+
+    cells: kind x fact. kind: (n_products,). starts, members: the products of each kind, rising.
+    """
+
+    cells: Compressed
+    kind: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    members: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, facts: sparse.csr_matrix) -> Self:
+        """Kinds in the order of their first products."""
+        numbers: dict[tuple[bytes, bytes], int] = {}
+        ends = facts.indptr.tolist()
+        kind = np.asarray(
+            [
+                numbers.setdefault(
+                    (facts.indices[start:end].tobytes(), facts.data[start:end].tobytes()), len(numbers)
+                )
+                for start, end in pairwise(ends)
+            ],
+            dtype=np.int64,
+        )
+        members = np.argsort(kind, kind="stable")
+        starts = np.searchsorted(kind[members], np.arange(len(numbers) + 1))
+        whole = narrow(facts.indptr), facts.indices.astype(np.int32), facts.data
+        return cls(rows_of(whole, members[starts[:-1]]), kind, starts, members)
+
+
+class _Alike(Asked):
+    """Likeness of each kind of product; its members share it."""
+
+    def __init__(self, kinds: Kinds, likeness: Scores) -> None:
+        self.kinds, self.likeness = kinds, likeness
+
+    def best(self, depth: int, allowed: Mask) -> Best:
+        kinds = self._first(depth)
+        found = self.kinds.members[stretches(self.kinds.starts[kinds], self.kinds.starts[kinds + 1])]
+        found = found[allowed[found]]
+        if len(found) < depth:
+            return Dense(self.likeness[self.kinds.kind]).best(depth, allowed)
+        return best_first(found, self.at(found), depth)
+
+    def _first(self, depth: int) -> Positions:
+        """Kinds that hold more than `depth` products, and all kinds as good as the last of them."""
+        found, _ = contenders(self.likeness, depth)
+        found, likeness = best_first(found, self.likeness[found], len(found))
+        held = np.cumsum(self.kinds.starts[found + 1] - self.kinds.starts[found])
+        enough = int(np.searchsorted(held, SPARE * depth))
+        return found if enough >= len(found) else found[likeness >= likeness[enough]]
+
+    def at(self, positions: Positions) -> Scores:
+        return self.likeness[self.kinds.kind[positions]]
 
 
 def names(values: NDArray[np.str_]) -> sparse.csr_matrix:

@@ -9,6 +9,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from patron.models.asked import Asked, Ordered
 from patron.models.base import DAY, Config, CustomerHistory, Interactions, Recommender
 from patron.models.catalogue import Catalogue
 from patron.models.products import read_arrays, read_config, top, write_arrays
@@ -43,11 +44,20 @@ class Popularity(Recommender):
         recent = interactions.at >= interactions.as_of - self.config.window_days * DAY
         self.buyers = distinct_buyers(interactions, recent)
         self.buyers_ever = distinct_buyers(interactions, np.ones_like(recent))
-        self.__dict__.pop("_scores", None)
+        for cached in ("_scores", "order", "_asked"):
+            self.__dict__.pop(cached, None)
 
     def scores(self, history: CustomerHistory) -> NDArray[np.float32]:
         """The same for everybody. The whole part is the number of buyers, the fraction only breaks ties."""
         return self._scores.copy()
+
+    def asked(self, history: CustomerHistory) -> Asked:
+        return self._asked
+
+    @cached_property
+    def _asked(self) -> Asked:
+        sold = int((self._scores > 0).sum())
+        return Ordered(self.order[:sold], self._scores)
 
     @cached_property
     def _scores(self) -> NDArray[np.float32]:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from patron.errors import ArtifactError
-from patron.models.base import Config
 
-C = TypeVar("C", bound=Config)
+if TYPE_CHECKING:
+    from patron.models.base import Config
+
+C = TypeVar("C", bound="Config")
 
 
 class ProductIndex:
@@ -63,6 +65,30 @@ def top(
         chosen = np.sort(np.concatenate([above, level[: limit - len(above)]]))
         found, values = found[chosen], values[chosen]
     return found[np.argsort(-values, kind="stable")]
+
+
+def best_first(
+    positions: NDArray[np.int64], scores: NDArray[np.float32], limit: int
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """The `limit` highest scores and their positions, best first; ties stand in product order.
+
+    positions: (m,), in any order, with a score each.
+    """
+    order = np.lexsort((positions, -scores))[: max(limit, 0)]
+    return positions[order], scores[order]
+
+
+def lowest_of(scores: NDArray[np.float32], limit: int) -> float:
+    """The lowest of the `limit` highest scores; 0 where there are fewer."""
+    cut = len(scores) - limit
+    return float(np.partition(scores, cut)[cut]) if limit > 0 and cut >= 0 else 0.0
+
+
+def stretches(begins: NDArray[np.int64], ends: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The whole numbers from each begin to before its end, one stretch after another."""
+    sizes = ends - begins
+    before = np.cumsum(sizes) - sizes
+    return np.arange(sizes.sum()) + np.repeat(begins - before, sizes)
 
 
 def decay(days: NDArray[np.float64], half_life: float) -> NDArray[np.float64]:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from patron.models.products import top
-
-Asked = Callable[[], NDArray[np.float32]]
-"""Gives a source's score of every product, 0 for 'nothing to say'."""
+from patron.models.asked import Asked
 
 
 @dataclass(frozen=True)
@@ -37,18 +34,20 @@ class Shortlist:
 
         Comparable means: score over the source's best score, or with `rank_offset` offset / (offset + rank).
         """
-        dense = [ask() for ask in asked.values()]
-        lists = [top(each, depth, mask) for each in dense]
-        union = np.unique(np.concatenate([np.zeros(0, dtype=np.int64), *lists]))
-        shape = (len(union), len(lists))
-        scores, values = np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.float32)
+        lists = [each.best(depth, mask) for each in asked.values()]
+        sizes = [len(found) for found, _ in lists]
+        proposed = np.concatenate([np.zeros(0, dtype=np.int64), *(found for found, _ in lists)])
+        union, rows = np.unique(proposed, return_inverse=True)
+        columns = np.repeat(np.arange(len(lists)), sizes)
+        shape = (len(lists), len(union))
+        scores, values = np.empty(shape, dtype=np.float32), np.zeros(shape, dtype=np.float32)
         ranks = np.full(shape, depth, dtype=np.int32)
-        for column, (every, found) in enumerate(zip(dense, lists, strict=True)):
-            rows = np.searchsorted(union, found)
-            scores[:, column] = every[union]
-            ranks[rows, column] = np.arange(len(found))
-            values[rows, column] = _comparable(every[found], rank_offset)
-        return cls(tuple(asked), union, scores, values, ranks, depth)
+        ranks[columns, rows] = np.concatenate([np.arange(size) for size in [0, *sizes]])
+        told = [_comparable(each, rank_offset) for _, each in lists]
+        values[columns, rows] = np.concatenate([np.zeros(0, dtype=np.float32), *told])
+        for column, each in enumerate(asked.values()):
+            scores[column] = each.at(union)
+        return cls(tuple(asked), union, scores.T, values.T, ranks.T, depth)
 
     def __len__(self) -> int:
         return len(self.positions)

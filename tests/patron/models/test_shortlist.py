@@ -3,11 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from patron.models.asked import Dense
 from patron.models.shortlist import Shortlist, loudest
 
 
 def shortlist(depth=2, rank_offset=None, mask=None, **sources):
-    asked = {name: lambda each=each: np.asarray(each, dtype=np.float32) for name, each in sources.items()}
+    asked = {name: Dense(np.asarray(each, dtype=np.float32)) for name, each in sources.items()}
     size = len(next(iter(sources.values())))
     return Shortlist.of(asked, np.ones(size, dtype=bool) if mask is None else mask, depth, rank_offset)
 
