@@ -12,8 +12,9 @@ from typing import Any
 import bentoml
 
 from serving.bootstrap import Parts
-from serving.endpoints import customers
+from serving.endpoints import customers, updates
 from serving.endpoints.churn_scores import ChurnScores
+from serving.endpoints.events import Events
 from serving.endpoints.lifetime_values import LifetimeValues
 from serving.endpoints.next_best_offers import NextBestOffers
 from serving.endpoints.rankings import Rankings
@@ -27,7 +28,7 @@ KNOBS: dict[str, Any] = {
     "logging": {"access": {"enabled": False}},
 }
 """What the framework does by default and the gateway does instead."""
-ROUTES = (customers.OPERATION,)
+ROUTES = (customers.OPERATION, *updates.OPERATIONS)
 """Operations that are not POST, which the framework has no declaration for."""
 
 
@@ -48,7 +49,9 @@ def build(open_parts: Callable[[], Parts]) -> bentoml.Service[Any]:
             app = super().to_asgi(is_main)
             return Gateway(app, known, pages(holder, known, metrics), holder, metrics)
 
-    class Patron(Recommendations, SimilarProducts, Rankings, ChurnScores, LifetimeValues, NextBestOffers):
+    class Patron(
+        Recommendations, SimilarProducts, Rankings, Events, ChurnScores, LifetimeValues, NextBestOffers
+    ):
         def __init__(self) -> None:
             holder.open()
 

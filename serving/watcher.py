@@ -16,6 +16,7 @@ from pathlib import Path
 
 from patron.artifacts import NAMES
 from serving.bootstrap import Parts, open_features, open_models, warm
+from serving.flusher import Flusher
 
 Stamp = tuple[tuple[str, int, int], ...]
 log = logging.getLogger(__name__)
@@ -29,6 +30,7 @@ class Holder:
         self._parts: Parts | None = None
         self._lock = threading.Lock()
         self._watcher: Watcher | None = None
+        self._flusher: Flusher | None = None
 
     def __call__(self) -> Parts:
         return self._parts or self._first()
@@ -40,11 +42,13 @@ class Holder:
             return self._parts
 
     def open(self) -> None:
-        """Load and warm everything, and begin to watch for what is newer."""
+        """Load and warm everything, and begin the work that goes on behind the answers."""
         parts = self()
         stamps = {name: stamp(parts.settings.models / name) for name in NAMES}
         warm(parts)
         settle()
+        self._flusher = Flusher(parts.settings)
+        self._flusher.start()
         if parts.settings.reload_seconds > 0:
             self._watcher = Watcher(self, stamps, parts.settings.reload_seconds)
             self._watcher.start()
@@ -54,9 +58,10 @@ class Holder:
         self._parts = parts
 
     def close(self) -> None:
-        """Stop watching, and let go of what was opened."""
-        if self._watcher:
-            self._watcher.stop()
+        """Stop the work behind the answers, and let go of what was opened."""
+        for each in (self._watcher, self._flusher):
+            if each:
+                each.stop()
         if self._parts:
             self._parts.close()
 
