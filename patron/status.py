@@ -10,6 +10,7 @@ from typing import Any
 from patron import console
 from patron.artifacts import NAMES, champion
 from patron.errors import ArtifactError
+from patron.events.outcomes import by_placement
 from patron.lake.contract import TABLES
 from patron.lake.tables import Lake
 from patron.settings import Settings
@@ -30,6 +31,7 @@ def status(settings: Settings) -> dict[str, Any]:
         "features": features(settings, lake),
         "online": stored(settings.online / "loaded.json"),
         "models": {name: model(settings, name) for name in NAMES},
+        "storefront": by_placement(settings.events),
         "scores": written(settings.reports / "scores.parquet"),
         "clients": clients(settings.home / "keys.json"),
     }
@@ -104,4 +106,22 @@ def show(found: dict[str, Any], out: Any) -> None:
         for name, each in found["models"].items()
     ]
     out.print(console.table("Models", columns, rows))
+    if found["storefront"]:
+        out.print(storefront(found["storefront"]))
     out.print(f"Scores: {found['scores'] or 'none: patron score'}; API keys: {found['clients']}")
+
+
+def storefront(rows: list[dict[str, Any]]) -> Any:
+    """What was shown at each placement and what came of it."""
+    columns = ["placement", "answers", "impressions", "clicked", "to basket", "bought", "fallback", "cost"]
+    rates = ("click_rate", "cart_rate", "conversion_rate", "fallback_share", "relevance_cost")
+    shown = [
+        (each["placement"], each["answers"], each["impressions"], *(rate(each[name]) for name in rates))
+        for each in rows
+    ]
+    return console.table("Storefront, last month", columns, shown)
+
+
+def rate(share: float | None) -> str:
+    """A share as a table shows it."""
+    return "" if share is None else f"{share:.4f}"
