@@ -33,6 +33,8 @@ EVENTS = 50
 ROTATED = 5
 """Answers of a visitor that rotation looks back on."""
 
+CHANCE = random.Random()
+"""Where exploration draws from; threads may."""
 Name = Literal["personal", "session", "similar", "regional", "popular", "static"]
 log = logging.getLogger(__name__)
 
@@ -53,7 +55,7 @@ class Question:
     explain: bool = False
     recommendation_id: str | None = None
     offset: int = 0
-    draw: random.Random = field(default_factory=random.Random)
+    draw: random.Random = CHANCE
     degraded: bool = False
     """True where something that would have helped could not be read."""
     refused: bool = False

@@ -343,6 +343,8 @@ class Blend(Recommender):
         self, positions: NDArray[np.int64], history: CustomerHistory, new_places: int, limit: int
     ) -> NDArray[np.int64]:
         """Indices of the positions to show, `new_places` of each ten being new to the customer."""
+        if new_places == 0:
+            return np.arange(min(len(positions), max(limit, 0)))
         own = self.catalogue.index.positions(history.product_ids)
         return with_new(~np.isin(positions, own), new_places, max(limit, 0))
 

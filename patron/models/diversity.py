@@ -27,19 +27,21 @@ def spread(
     for each one of its category, and for the one most like it, that stands before it; at 1 a new category
     always comes first.
     """
-    if diversity <= 0 or len(scores) == 0:
-        return np.arange(min(limit, len(scores)))
-    worth = scores.astype(np.float64) / max(float(scores[0]), 1e-12)
-    before, nearest = np.zeros(len(scores)), np.zeros(len(scores))
-    free = np.ones(len(scores), dtype=np.bool_)
-    chosen = []
-    for _ in range(min(limit, len(scores))):
-        marginal = np.where(free, (1 - diversity) * worth - diversity * (before + nearest), -np.inf)
-        best = int(np.argmax(marginal))
-        chosen.append(best)
-        free[best] = False
-        if categories[best]:
-            before += categories == categories[best]
-        if vectors is not None:
-            nearest = np.maximum(nearest, ALIKE * (vectors @ vectors[best]))
-    return np.asarray(chosen, dtype=np.int64)
+    most = min(limit, len(scores))
+    if diversity <= 0 or most == 0:
+        return np.arange(most)
+    worth = (1 - diversity) * scores.astype(np.float64) / max(float(scores[0]), 1e-12)
+    _, kinds = np.unique(categories, return_inverse=True)
+    same = (kinds[:, None] == kinds) & (categories != "")
+    penalties = diversity * same.astype(np.float64)
+    alike = None if vectors is None else diversity * ALIKE * (vectors @ vectors.T)
+    nearest = np.zeros(len(scores))
+    chosen = np.empty(most, dtype=np.int64)
+    for place in range(most):
+        best = int((worth - nearest).argmax())
+        chosen[place] = best
+        worth[best] = -np.inf
+        worth -= penalties[best]
+        if alike is not None:
+            np.maximum(nearest, alike[best], out=nearest)
+    return chosen

@@ -188,7 +188,8 @@ def ordered(
         positions = kept.positions[rows]
         vectors = blend.vectors(positions)
         categories = blend.catalogue.categories[positions]
-        rows = rows[spread(scores[rows], categories, len(rows), diversity, vectors)]
+        first = spread(scores[rows], categories, asked.limit, diversity, vectors)
+        rows = np.concatenate([rows[first], np.delete(rows, first)])
     if home:
         rows = rows[blend.keep_places(kept.positions[rows], asked.history, blend.new_places, asked.limit)]
     found: list[int] = kept.positions[rows[: max(asked.limit, 0)]].tolist()
