@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from patron.errors import DataError
+from patron.models.forest import Forest
 from patron.models.ranking_features import Columns, matrix
 from patron.models.trees import Trees, TreesConfig
 
@@ -62,7 +63,7 @@ class Ranker:
         if not chosen:
             raise DataError("No candidate was bought in the ranker's window. Use an earlier cutoff.")
         names = tuple(candidates[chosen[0]])
-        rows = np.concatenate([matrix(candidates[row], names) for row in chosen])
+        rows = np.concatenate([matrix(candidates[row], names) for row in chosen], axis=1).T
         bought = np.concatenate([hits[row] for row in chosen]).astype(np.float64)
         more: dict[str, Any] = {"objective": config.objective, "bagging_fraction": 0.8, "bagging_freq": 1}
         group = None
@@ -74,8 +75,13 @@ class Ranker:
 
     def scores(self, candidates: Columns) -> NDArray[np.float32]:
         """Higher is better, shape (m,)."""
-        raw = self.trees.raw(matrix(candidates, self.names))
+        inputs = matrix(candidates, self.names)
+        raw = self.trees.raw(inputs.T) if self._forest is None else self._forest.raw(inputs)
         return (1 / (1 + np.exp(-np.clip(raw, -30, 30)))).astype(np.float32)
+
+    @cached_property
+    def _forest(self) -> Forest | None:
+        return Forest.of(self.trees.booster)
 
     @cached_property
     def importance(self) -> dict[str, float]:

@@ -5,7 +5,8 @@ The same code describes candidates when the ranker is fitted and when it answers
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -29,7 +30,27 @@ PRIOR_BUYERS = 5.0
 USUAL_DAYS = 30.0
 """Between two orders of a product, where nobody ever came back for one."""
 
-Columns = dict[str, NDArray[np.floating]]
+Columns = Mapping[str, NDArray[np.floating]]
+"""Numbers by name, all of one length."""
+
+
+class Table(Columns):
+    """Columns side by side in one array. cells: shape (columns, m)."""
+
+    def __init__(self, names: tuple[str, ...], cells: NDArray[np.float32]) -> None:
+        self.names, self.cells = names, cells
+
+    def __getitem__(self, name: str) -> NDArray[np.float32]:
+        try:
+            return self.cells[self.names.index(name)]
+        except ValueError:
+            raise KeyError(name) from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        return len(self.names)
 
 
 class ProductNumbers:
@@ -45,16 +66,28 @@ class ProductNumbers:
         self.columns = columns
         self.categories = categories
 
+    @cached_property
+    def rows(self) -> NDArray[np.float32]:
+        """The columns side by side, a product's numbers together: shape (n_products, columns)."""
+        if not self.columns:
+            return np.zeros((len(self.categories), 0), dtype=np.float32)
+        return np.stack(list(self.columns.values()), axis=1).astype(np.float32)
+
+    @cached_property
+    def kinds(self) -> int:
+        """How many categories there are."""
+        return int(self.categories.max(initial=-1)) + 1
+
     @classmethod
     def of(cls, interactions: Interactions, catalogue: Catalogue) -> Self:
-        columns: Columns = {
+        columns: dict[str, NDArray[np.floating]] = {
             f"buyers_{days}d": distinct_buyers(
                 interactions, interactions.at >= interactions.as_of - days * DAY
             ).astype(np.float64)
             for days in WINDOWS
         }
         columns["trend_28d"] = (columns["buyers_28d"] + 1) / (columns["buyers_91d"] * 28 / 91 + 1)
-        columns |= _ages(interactions) | _habits(interactions)
+        columns |= {**_ages(interactions), **_habits(interactions)}
         columns["price"] = _prices(interactions, catalogue)
         columns["margin"] = 1 - catalogue.costs / np.where(columns["price"] > 0, columns["price"], np.nan)
         narrow = {name: np.asarray(each, dtype=np.float32) for name, each in columns.items()}
@@ -78,58 +111,88 @@ def described(
     own: NDArray[np.int64],
     numbers: ProductNumbers,
     sources: Mapping[str, Recommender],
-) -> Columns:
-    """Features of each candidate by name, each of shape (m,); NaN is 'does not apply'.
+) -> Table:
+    """Features of each candidate by name; NaN is 'does not apply'.
 
     own: catalogue positions of the history's products, -1 where unknown.
     """
-    found: Columns = {}
-    for column, name in enumerate(shortlist.names):
-        found[f"{name}_score"] = shortlist.scores[:, column]
-        found[f"{name}_value"] = shortlist.values[:, column]
-        found[f"{name}_rank"] = shortlist.ranks[:, column].astype(np.float32)
-    found |= {name: each[shortlist.positions] for name, each in numbers.columns.items()}
-    found |= _own(shortlist.positions, history, own, numbers)
-    found |= _of_customer(history, len(shortlist))
-    found |= _category(shortlist.positions, history, own, numbers)
-    for name, source in sources.items():
-        if isinstance(source, NeighbourModel):
-            found |= _similarities(name, source, shortlist.positions, history, own)
-    return {name: each.astype(np.float32) for name, each in found.items()}
+    near = {name: each for name, each in sources.items() if isinstance(each, NeighbourModel)}
+    names = _names(shortlist.names, tuple(numbers.columns), tuple(near))
+    cells = np.empty((len(names), len(shortlist)), dtype=np.float32)
+    proposed, more = 3 * len(shortlist.names), len(numbers.columns)
+    cells[:proposed:3] = shortlist.scores.T
+    cells[1:proposed:3] = shortlist.values.T
+    cells[2:proposed:3] = shortlist.ranks.T
+    cells[proposed : proposed + more] = numbers.rows[shortlist.positions].T
+    rest = cells[proposed + more :]
+    _fill_own(rest[: len(OWN)], shortlist.positions, history, own, numbers)
+    rest = rest[len(OWN) :]
+    rest[: len(CUSTOMER)] = _of_customer(history)
+    _fill_category(rest[len(CUSTOMER) :], shortlist.positions, history, own, numbers)
+    rest = rest[len(CUSTOMER) + len(CATEGORY) :]
+    for row, source in enumerate(near.values()):
+        _fill_similarities(
+            rest[row * len(NEAR) : (row + 1) * len(NEAR)], source, shortlist.positions, history
+        )
+    return Table(names, cells)
+
+
+OWN = (
+    "own_times",
+    "own_days",
+    "own_interval",
+    "own_due",
+    "own_due_usually",
+    "own_times_share",
+    "own_recency_rank",
+    "own_times_28d",
+    "own_times_91d",
+)
+CUSTOMER = ("history_products", "history_recency_days", "history_mean_times", "history_repeat_share")
+CATEGORY = ("category_share", "category_days", "price_to_usual")
+NEAR = ("to_recent_max", "to_recent_sum", "to_last_order")
+
+
+@lru_cache
+def _names(sources: tuple[str, ...], numbers: tuple[str, ...], near: tuple[str, ...]) -> tuple[str, ...]:
+    """What the rows of a table are called, in their order."""
+    told = (f"{source}_{each}" for source in sources for each in ("score", "value", "rank"))
+    similar = (f"{source}_{each}" for source in near for each in NEAR)
+    return (*told, *numbers, *OWN, *CUSTOMER, *CATEGORY, *similar)
 
 
 def matrix(columns: Columns, names: tuple[str, ...]) -> NDArray[np.float32]:
-    """Features in the order of `names`, shape (m, features)."""
-    return np.stack([np.asarray(columns[name], dtype=np.float32) for name in names], axis=1)
+    """Features in the order of `names`, shape (features, m)."""
+    if isinstance(columns, Table) and columns.names == names:
+        return columns.cells
+    return np.stack([np.asarray(columns[name], dtype=np.float32) for name in names])
 
 
-def _own(
-    positions: NDArray[np.int64], history: CustomerHistory, own: NDArray[np.int64], numbers: ProductNumbers
-) -> Columns:
+def _fill_own(
+    rows: NDArray[np.float32],
+    positions: NDArray[np.int64],
+    history: CustomerHistory,
+    own: NDArray[np.int64],
+    numbers: ProductNumbers,
+) -> None:
     """What the customer did with the candidate before."""
-    entries = _entries(positions, own)
-    known = entries >= 0
-
-    def pick(values: NDArray[np.floating] | NDArray[np.int64], missing: float) -> NDArray[np.floating]:
-        chosen = np.full(len(positions), missing, dtype=np.float64)
-        chosen[known] = np.asarray(values, dtype=np.float64)[entries[known]]
-        return chosen
-
-    days = pick(history.days_since, np.nan)
-    interval = pick(history.interval_days, np.nan)
-    times = pick(history.times_bought, 0)
-    usual = numbers.columns["usual_interval_days"][positions]
-    return {
-        "own_times": times,
-        "own_days": days,
-        "own_interval": interval,
-        "own_due": days / np.maximum(interval, 1),
-        "own_due_usually": days / np.maximum(usual, 1),
-        "own_times_share": times / max(int(history.times_bought.max(initial=1)), 1),
-        "own_recency_rank": pick(_bought_later(history), np.nan),
-        "own_times_28d": pick(_counted(history.times_28d, len(history)), 0),
-        "own_times_91d": pick(_counted(history.times_91d, len(history)), 0),
-    }
+    size = len(history)
+    facts = np.empty((6, size + 1))  # the last: what holds for a product that was never bought
+    facts[:, size] = 0, np.nan, np.nan, np.nan, 0, 0
+    facts[0, :size], facts[1, :size], facts[2, :size] = (
+        history.times_bought,
+        history.days_since,
+        history.interval_days,
+    )
+    facts[3, :size] = _bought_later(history)
+    for row, counted in ((4, history.times_28d), (5, history.times_91d)):
+        facts[row, :size] = np.nan if counted is None else counted
+    times, days, interval, later, month, quarter = facts.take(_entries(positions, own), axis=1)
+    usual = numbers.columns["usual_interval_days"][positions].astype(np.float64)
+    rows[0], rows[1], rows[2] = times, days, interval
+    rows[3], rows[4] = days / np.maximum(interval, 1), days / np.maximum(usual, 1)
+    rows[5] = times / max(int(history.times_bought.max(initial=1)), 1)
+    rows[6], rows[7], rows[8] = later, month, quarter
 
 
 def _bought_later(history: CustomerHistory) -> NDArray[np.int64]:
@@ -137,30 +200,26 @@ def _bought_later(history: CustomerHistory) -> NDArray[np.int64]:
     return np.searchsorted(np.sort(history.days_since), history.days_since)
 
 
-def _counted(times: NDArray[np.int64] | None, size: int) -> NDArray[np.floating]:
-    return np.full(size, np.nan) if times is None else times.astype(np.float64)
+def _of_customer(history: CustomerHistory) -> NDArray[np.float64]:
+    """Shape (4, 1)."""
+    if not len(history):
+        return np.array([[0.0], [np.nan], [0.0], [0.0]])
+    times = history.times_bought
+    return np.array([[len(history)], [history.days_since.min()], [times.mean()], [(times > 1).mean()]])
 
 
-def _of_customer(history: CustomerHistory, size: int) -> Columns:
-    some = len(history) > 0
-    facts = {
-        "history_products": len(history),
-        "history_recency_days": history.days_since.min() if some else np.nan,
-        "history_mean_times": history.times_bought.mean() if some else 0.0,
-        "history_repeat_share": (history.times_bought > 1).mean() if some else 0.0,
-    }
-    return {name: np.full(size, value) for name, value in facts.items()}
-
-
-def _category(
-    positions: NDArray[np.int64], history: CustomerHistory, own: NDArray[np.int64], numbers: ProductNumbers
-) -> Columns:
+def _fill_category(
+    rows: NDArray[np.float32],
+    positions: NDArray[np.int64],
+    history: CustomerHistory,
+    own: NDArray[np.int64],
+    numbers: ProductNumbers,
+) -> None:
     """How the candidate fits the categories and prices that the customer is used to."""
     known = own >= 0
-    named = known.copy()
-    named[known] = numbers.categories[own[known]] >= 0
-    bought, size = numbers.categories[own[named]], int(numbers.categories.max(initial=-1)) + 1
-    times = history.times_bought[named].astype(np.float64)
+    kinds, size = np.where(known, numbers.categories[own], -1) if len(own) else own, numbers.kinds
+    named = kinds >= 0
+    bought, times = kinds[named], history.times_bought[named].astype(np.float64)
     shares, days = np.full(size + 1, np.nan), np.full(size + 1, np.nan)  # the last: of no category
     shares[:size] = np.bincount(bought, times, minlength=size) / max(times.sum(), 1.0)
     np.fmin.at(days, bought, history.days_since[named])
@@ -168,47 +227,33 @@ def _category(
     prices = prices[prices > 0]
     usual = np.exp(np.log(prices).mean()) if len(prices) else np.nan
     price = numbers.columns["price"][positions]
-    return {
-        "category_share": shares[numbers.categories[positions]],
-        "category_days": days[numbers.categories[positions]],
-        "price_to_usual": np.where(price > 0, price, np.nan) / usual,
-    }
+    kind = numbers.categories[positions]
+    rows[0], rows[1] = shares[kind], days[kind]
+    rows[2] = np.where(price > 0, price, np.nan) / usual
 
 
-def _similarities(
-    name: str,
-    source: NeighbourModel,
-    positions: NDArray[np.int64],
-    history: CustomerHistory,
-    own: NDArray[np.int64],
-) -> Columns:
+def _fill_similarities(
+    rows: NDArray[np.float32], source: NeighbourModel, positions: NDArray[np.int64], history: CustomerHistory
+) -> None:
     """Similarity to the customer's recent products: the largest, the sum, and that of the last order."""
-    best, total, last = (np.zeros(len(source.product_ids), dtype=np.float32) for _ in range(3))
-    newest = history.days_since.min(initial=np.inf)
-    for position, days in zip(own[-RECENT:].tolist(), history.days_since[-RECENT:].tolist(), strict=True):
-        if position < 0:
-            continue
-        cells = slice(source.starts[position], source.starts[position + 1])
-        near, values = source.neighbours[cells], source.similarities[cells]
-        best[near] = np.maximum(best[near], values)
-        total[near] += values
-        if days == newest:
-            last[near] += values
-    return {
-        f"{name}_to_recent_max": best[positions],
-        f"{name}_to_recent_sum": total[positions],
-        f"{name}_to_last_order": last[positions],
-    }
+    recent = source.recent(history, RECENT)
+    cells, row, candidate = recent.hits(positions, len(source.product_ids))
+    likeness = np.zeros((len(recent.owners), len(positions)), dtype=np.float32)
+    likeness[row, candidate] = recent.similarities[cells]
+    newest = history.days_since[recent.owners] == history.days_since.min(initial=np.inf)
+    rows[0] = likeness.max(axis=0, initial=0)
+    rows[1] = likeness.sum(axis=0)
+    rows[2] = likeness[newest].sum(axis=0)
 
 
 def _entries(positions: NDArray[np.int64], own: NDArray[np.int64]) -> NDArray[np.int64]:
     """Index into the history of each candidate, -1 where it was never bought."""
-    known = np.flatnonzero(own >= 0)
-    order = known[np.argsort(own[known], kind="stable")]
-    if not len(order):
+    if not len(own):
         return np.full(len(positions), -1, dtype=np.int64)
-    place = np.minimum(np.searchsorted(own[order], positions), len(order) - 1)
-    return np.where(own[order][place] == positions, order[place], -1)
+    order = np.argsort(own, kind="stable")
+    place = np.minimum(np.searchsorted(own, positions, sorter=order), len(own) - 1)
+    entries = order[place]
+    return np.where(own[entries] == positions, entries, -1)
 
 
 def _ages(interactions: Interactions) -> Columns:

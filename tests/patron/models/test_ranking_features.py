@@ -191,7 +191,7 @@ def test_unknown_products_of_a_history_are_passed_over():
 
 
 def test_no_candidates_no_rows():
-    assert matrix(columns(positions=()), tuple(columns())).shape == (0, len(columns()))
+    assert matrix(columns(positions=()), tuple(columns())).shape == (len(columns()), 0)
 
 
 def test_what_was_saved_is_what_is_loaded(tmp_path):
