@@ -74,12 +74,13 @@ class Question:
     @cached_property
     def blend(self) -> Any:
         """The recommender over the catalogue of this moment."""
+        model = self.served.model
         try:
-            return self.parts.live.blend(self.served.model)
+            return self.parts.live.blend(model)
         except Exception:
             log.warning("Updates of products could not be read", exc_info=True)
             self.degraded = True
-            return self.served.model
+            return model
 
     @cached_property
     def visit(self) -> Visit:
