@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from features import cutoffs as moments
 from features.engine import connect
 from features.staging import Staged, stage
-from features.view import View
+from features.view import TABLES, View
 from features.views import VIEWS
 from patron.errors import FeatureError
 from patron.files import publish_folder, publish_json
@@ -22,9 +22,6 @@ from patron.settings import Settings
 
 if TYPE_CHECKING:
     from ibis.backends.duckdb import Backend
-
-TABLES = ("order_lines", "products", "customers")
-"""Lake tables that the views read."""
 
 
 def index_path(settings: Settings) -> Path:
@@ -54,7 +51,7 @@ def folder(settings: Settings, view: str, cutoff: datetime | str) -> Path:
 
 
 def input_hash(lake: Lake, view: View) -> str:
-    return hashlib.sha256(f"{lake.hash(*TABLES)} {view.code_hash}".encode()).hexdigest()
+    return hashlib.sha256(f"{lake.hash(*view.tables)} {view.code_hash}".encode()).hexdigest()
 
 
 def build(

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from features import live_check
 from features.offline import snapshot
 from features.online import OnlineFeatures
 from features.views import VIEWS
@@ -15,7 +16,8 @@ from patron.settings import Settings
 def check(settings: Settings, customers: int = 500) -> dict[str, Any]:
     """Read customers both ways and compare every feature bit for bit.
 
-    Returns {"as_of", "customers", "features", "values", "differences": {reference: count}}.
+    Returns {"as_of", "customers", "features", "values", "live", "differences": {reference: count}}. `live` is
+    the same of features that are computed from the event log.
     """
     online = OnlineFeatures(settings)
     references = sorted(
@@ -38,12 +40,14 @@ def check(settings: Settings, customers: int = 500) -> dict[str, Any]:
         )
         if unequal:
             differences[reference] = unequal
+    live = live_check.check(settings, online.as_of, customers)
     return {
         "as_of": online.as_of.isoformat(),
         "customers": len(expected),
         "features": len(references),
         "values": len(expected) * len(references),
-        "differences": differences,
+        "live": live,
+        "differences": differences | live["differences"],
     }
 
 

@@ -85,7 +85,7 @@ def check(
     customers: Annotated[int, typer.Option(min=1, help="How many customers to compare.")] = 500,
     json: JsonOption = False,
 ) -> None:
-    """Compare the online store with the snapshot it was loaded from, value by value."""
+    """Compare the online store, and live features, with the snapshot, value by value."""
     from features.check import check as compare
     from patron.settings import load_settings
 
@@ -101,6 +101,10 @@ def show_check(outcome: dict[str, Any], out: Console) -> None:
     out.print(
         f"{outcome['values']:,} values ({outcome['customers']:,} customers x {outcome['features']} features) "
         f"as of {outcome['as_of']}: {verdict}."
+    )
+    live = outcome["live"]
+    out.print(
+        f"Live against batch: {live['customers']:,} customers with events, {live['left_out']:,} left out."
     )
 
 

@@ -31,6 +31,7 @@ class Staged:
     lines: ibis.Table
     moments: ibis.Table
     customers: ibis.Table
+    events: ibis.Table
 
 
 def before(table: ibis.Table, cutoff: int) -> ibis.Table:
@@ -68,6 +69,7 @@ def stage(engine: Backend, lake: Lake, folder: Path) -> Staged:
         lines=engine.read_parquet(target / "lines.parquet"),
         moments=engine.read_parquet(target / "moments.parquet"),
         customers=lake_table(engine, lake, "customers"),
+        events=lake_table(engine, lake, "events"),
     )
 
 

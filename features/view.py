@@ -19,6 +19,9 @@ WINDOWS = (7, 30, 90, 365)
 
 DAY = 86_400
 
+TABLES = ("order_lines", "products", "customers")
+"""Lake tables that a view is made of unless it says otherwise."""
+
 SHARED = ("affinity.py", "customer_activity.py", "lists.py", "staging.py", "view.py")
 """Files that the expressions of several views use."""
 
@@ -42,6 +45,8 @@ class View:
     historical: bool = True
     recent: bool = False
     """True where only the last windows are learned from: older cutoffs are built when asked for."""
+    tables: tuple[str, ...] = TABLES
+    """Lake tables that it is made of: others may change without its being built again."""
 
     @property
     def key(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from features import (
     customer_activity,
+    customer_browsing,
     customer_category_affinity,
     customer_product_affinity,
     customer_profile,
@@ -18,6 +19,7 @@ VIEWS: tuple[View, ...] = (
     purchase_history.VIEW,
     customer_product_affinity.VIEW,
     customer_category_affinity.VIEW,
+    customer_browsing.VIEW,
     customer_profile.VIEW,
     product_popularity.VIEW,
 )
@@ -33,6 +35,7 @@ SERVICES: dict[str, tuple[str, ...]] = {
         "customer_product_affinity",
         "customer_profile",
     ),
+    "browsing": ("customer_browsing",),
     "popularity": ("product_popularity",),
 }
 

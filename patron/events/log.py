@@ -10,11 +10,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
 from patron.events.database import Database
-from patron.events.event import Event, event_of, row_of
+from patron.events.event import Event, event_of, row_of, written
 
 Kind = Literal["products", "customers", "offers"]
 FILE = "events.db"
@@ -170,6 +171,23 @@ class EventLog:
         query = "select seq, kind, id, body from updates where seq > ? order by seq"
         rows = connection.execute(query, (after,)).fetchall()
         return [(seq, kind, id, json.loads(body)) for seq, kind, id, body in rows]
+
+    def between(self, start: datetime, end: datetime) -> list[tuple[str, str | None, str | None]]:
+        """(event_id, session_id, whose it is) of every event from `start` and before `end`."""
+        connection = self.database.reader()
+        if connection is None:
+            return []
+        query = "select event_id, session_id, owner from events where occurred_at >= ? and occurred_at < ?"
+        found: list[Any] = connection.execute(query, (written(start), written(end))).fetchall()
+        return found
+
+    def signed_in(self, customer_id: str) -> dict[str, str]:
+        """Session -> when the customer signed in to it last, of sessions that are theirs."""
+        connection = self.database.reader()
+        if connection is None:
+            return {}
+        query = "select session_id, signed_in_at from sessions where customer_id = ?"
+        return dict(connection.execute(query, (customer_id,)).fetchall())
 
     def counts(self, events: int = 0, updates: int = 0) -> dict[str, int]:
         """How many events were ever accepted, lie here and are later than number `events`; so of updates."""
