@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import threading
+import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +21,7 @@ from patron.errors import EventLogError
 
 T = TypeVar("T")
 BUSY_MILLISECONDS = 5000
+LOOK_SECONDS = 0.0005
 CHECKPOINT_PAGES = 4000
 """Pages of 4 KB in the WAL before the next commit moves them into the file."""
 READ_CACHE_KILOBYTES = 16_384
@@ -82,8 +84,10 @@ class Database:
                 raise
         except BaseException as error:
             for task in tasks:
-                task.error = not_written(self.path) if isinstance(error, (apsw.Error, OSError)) else error
-                task.error.__cause__ = error if task.error is not error else None
+                task.error = not_written(self.path)
+                task.error.__cause__ = error
+            if not isinstance(error, (apsw.Error, OSError)):
+                raise
         finally:
             for task in tasks:
                 task.done = True
@@ -118,7 +122,7 @@ class Database:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with alone(self.path.with_suffix(".lock")):
                 connection = apsw.Connection(str(self.path))
-                connection.set_busy_timeout(BUSY_MILLISECONDS)
+                connection.set_busy_handler(patient)
                 connection.pragma("journal_mode", "wal")
                 connection.pragma("synchronous", self.synchronous)
                 connection.pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
@@ -151,6 +155,12 @@ def attempt(connection: Any, task: Task[Any]) -> None:
         task.error = error
         connection.execute("rollback to task")
     connection.execute("release task")
+
+
+def patient(looks: int) -> bool:
+    """Whether to look again for an end of another process' commit; SQLite's own waits grow to 100 ms."""
+    time.sleep(LOOK_SECONDS)
+    return looks * LOOK_SECONDS * 1000 < BUSY_MILLISECONDS
 
 
 def made(connection: Any) -> bool:
