@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from patron.models.activity import clean
 from patron.models.base import Reason
+from patron.models.churn import Churn
 
 if TYPE_CHECKING:
     from features.rows import Rows
@@ -45,7 +48,9 @@ class ValueTable:
 
 
 def churn_table(served: Served, rows: Rows, explain: int = 3) -> ChurnTable:
-    """Churn scores. A customer without orders is `unknown`."""
+    """Churn scores. A customer without orders is `unknown`. One customer takes the model's shorter way."""
+    if len(rows) == 1 and rows.known[0] and isinstance(served.model, Churn):
+        return judged(served.model, rows, explain)
     status = np.where(rows.known, "scored", "unknown").astype("U32")
     known = rows.take(rows.known)
     status[rows.known] = served.model.statuses(known.columns)
@@ -62,19 +67,26 @@ def churn_table(served: Served, rows: Rows, explain: int = 3) -> ChurnTable:
     )
 
 
+def judged(model: Churn, rows: Rows, explain: int) -> ChurnTable:
+    """The table of one customer."""
+    found = model.judge(rows.columns, explain)
+    due = None if found.next_order_days is None else after(rows.as_of, found.next_order_days)
+    return ChurnTable([found.status], [found.probability], [found.risk], [due], [found.reasons])
+
+
 def after(moment: datetime | None, days: float) -> datetime | None:
     """`days` after the moment, to the second; None where either is not known."""
-    if moment is None or not np.isfinite(days):
+    if moment is None or not isfinite(days):
         return None
     return moment + timedelta(seconds=round(days * 86_400))
 
 
 def value_table(served: Served, rows: Rows, horizon_days: int, explain: int = 3) -> ValueTable:
     """Lifetime values over the horizon; the tier is that of the trained horizon. No orders: `unknown`."""
-    known = rows.take(rows.known)
     mask, model = rows.known, served.model
-    found = model.predict(known.columns, horizon_days)
-    usual = found if horizon_days == model.horizon_days else model.predict(known.columns, model.horizon_days)
+    known = clean((rows if mask.all() else rows.take(mask)).columns)
+    found = model.predict(known, horizon_days)
+    usual = found if horizon_days == model.horizon_days else model.predict(known, model.horizon_days)
     return ValueTable(
         status=np.where(mask, "scored", "unknown").tolist(),
         expected_value=spread(found.expected_value, mask),
@@ -83,7 +95,7 @@ def value_table(served: Served, rows: Rows, horizon_days: int, explain: int = 3)
         expected_orders=spread(found.expected_orders, mask),
         probability_active=spread(found.probability_active, mask),
         tier=spread(model.value_tiers(usual.expected_value), mask),
-        reasons=spread(model.reasons(known.columns, explain), mask, list),
+        reasons=spread(model.reasons(known, explain), mask, list),
     )
 
 

@@ -15,12 +15,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
+from math import isnan
 
 import numpy as np
 from numpy.typing import NDArray
 
-from patron.models.activity import Numbers, column, size
+from patron.models.activity import Numbers, column
 from patron.models.base import FeatureRows, Reason
 
 CODES = {
@@ -49,44 +51,64 @@ def reasons(
     contributions: shape (customers, names). Where `falling`, those that push down come first, else those
     that push up; what pushes the other way is not told.
     """
+    codes, member = membership(tuple(names))
+    pushes = np.where(falling[:, None], -1.0, 1.0) * (contributions @ member)
+    facts = zip(*(column(rows, name).tolist() for name in READ), strict=True)
+    return [
+        told(codes, push, dict(zip(READ, each, strict=True)), limit)
+        for push, each in zip(pushes.tolist(), facts, strict=True)
+    ]
+
+
+def of_one(
+    facts: Facts, names: Sequence[str], contributions: Numbers, falling: bool, limit: int
+) -> list[Reason]:
+    """`reasons` of one customer. contributions: shape (names,); not read where `limit` is 0."""
+    if not limit:
+        return []
+    codes, member = membership(tuple(names))
+    pushes = (-1.0 if falling else 1.0) * (contributions @ member)
+    return told(codes, pushes.tolist(), facts, limit)
+
+
+@functools.cache
+def membership(names: tuple[str, ...]) -> tuple[list[str], Numbers]:
+    """The codes of these inputs, and which input belongs to which: shape (names, codes)."""
     codes = list(dict.fromkeys(CODES[name] for name in names))
     member = np.array([[CODES[name] == code for code in codes] for name in names], dtype=np.float64)
-    push = np.where(falling[:, None], -1.0, 1.0) * (contributions @ member.reshape(len(names), len(codes)))
-    columns = {name: column(rows, name) for name in READ}
-    return [
-        [
-            Reason(codes[code], WORDS[codes[code]]({name: float(columns[name][row]) for name in READ}))
-            for code in np.argsort(-push[row], kind="stable")[:limit]
-            if push[row, code] > 0
-        ]
-        for row in range(size(rows))
-    ]
+    return codes, member.reshape(len(names), len(codes))
+
+
+def told(codes: Sequence[str], pushes: Sequence[float], facts: Facts, limit: int) -> list[Reason]:
+    """The codes that push hardest, in words; the first of two that push alike comes first."""
+    ordered = sorted(range(len(codes)), key=lambda code: -pushes[code])[:limit]
+    return [Reason(codes[code], WORDS[codes[code]](facts)) for code in ordered if pushes[code] > 0]
 
 
 def count(number: float, one: str, many: str | None = None) -> str:
     """'1 order', '3 orders'; a missing number counts as 0."""
-    whole = 0 if np.isnan(number) else round(number)
+    whole = 0 if isnan(number) else round(number)
     return f"{whole:,} {one if whole == 1 else many or one + 's'}"
 
 
 def money(number: float) -> str:
-    return f"{0 if np.isnan(number) else number:,.0f}"
+    return f"{0 if isnan(number) else number:,.0f}"
 
 
 def share(number: float) -> str:
-    return f"{0 if np.isnan(number) else number:.0%}"
+    return f"{0 if isnan(number) else number:.0%}"
 
 
 def recency(facts: Facts) -> str:
-    if np.isnan(facts["recency_days"]):
+    if isnan(facts["recency_days"]):
         return "no order yet"
     last = f"last order {count(facts['recency_days'], 'day')} ago"
     gap = facts["mean_gap_days"]
-    return f"{last}, no second one so far" if np.isnan(gap) else f"{last}, usually every {max(1, round(gap))}"
+    return f"{last}, no second one so far" if isnan(gap) else f"{last}, usually every {max(1, round(gap))}"
 
 
 def rhythm(facts: Facts) -> str:
-    if np.isnan(facts["mean_gap_days"]):
+    if isnan(facts["mean_gap_days"]):
         return "bought on one day only"
     return (
         f"orders every {count(facts['mean_gap_days'], 'day')} on average, "

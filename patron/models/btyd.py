@@ -30,6 +30,9 @@ Numbers = NDArray[np.float64]
 WIDEST = 14.0
 """Bound on the logarithm of a parameter; a fit that ends there found no optimum."""
 
+AT_ONCE = 4096
+"""Customers times nodes that are integrated in one go: few enough for the processor's cache."""
+
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(32)
 
 
@@ -110,8 +113,12 @@ class ParetoNBD(Fitted):
         last = np.minimum(T, (alpha + t_x) * np.exp(np.minimum(40 / (r + x), 100)) - alpha)
         length = np.log((least + np.maximum(last, t_x)) / (least + t_x))
         first, total = integrand(t_x), np.zeros(np.shape(t_x))
-        for node, weight in zip((NODES + 1) / 2, WEIGHTS / 2, strict=True):
-            total += weight * np.exp(integrand((least + t_x) * np.exp(node * length) - least) - first)
+        nodes, weights = (NODES[:, None] + 1) / 2, WEIGHTS[:, None] / 2
+        step = max(1, AT_ONCE // max(np.size(t_x), 1))
+        for at in range(0, len(nodes), step):
+            u = (least + t_x) * np.exp(nodes[at : at + step] * length) - least
+            parts = weights[at : at + step] * np.exp(integrand(u) - first)
+            total = np.cumsum(np.vstack([total, parts]), axis=0)[-1]  # in order: the same bits for any step
         with np.errstate(divide="ignore"):
             return np.log(s) + first + np.log(length * total)
 

@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 
 from patron.errors import DataError
-from patron.models.activity import Numbers, column, cutoffs
+from patron.models.activity import Numbers, column, cutoffs, filled, remembered
 from patron.models.base import DAY, FeatureRows
 from patron.models.btyd import BGNBD, GammaGamma, ParetoNBD
 
@@ -37,6 +37,7 @@ class Buying:
         x, t_x, T, mean = (each[drawn] for each in summaries(rows))
         return cls(fitted_purchases(x, t_x, T), fitted_spend(x, mean))
 
+    @remembered
     def orders(self, rows: FeatureRows, horizon_days: float) -> Numbers:
         """Expected purchase days within the horizon, shape (customers,)."""
         return self._ask("expected_purchases", rows, horizon_days)
@@ -45,6 +46,7 @@ class Buying:
         """P(at least one purchase within the horizon), shape (customers,)."""
         return self._ask("probability_of_purchase", rows, horizon_days)
 
+    @remembered
     def value(self, rows: FeatureRows) -> Numbers:
         """Expected spend of one purchase day, shape (customers,)."""
         x, _, _, mean = summaries(rows)
@@ -80,12 +82,12 @@ class Buying:
 def summaries(rows: FeatureRows) -> tuple[Numbers, Numbers, Numbers, Numbers]:
     """x, t_x, T (weeks, whole days apart from T) and the mean repeat spend; customers without an order: 0."""
     first, last = (np.floor(column(rows, f"{which}_order_at") / DAY) for which in ("first", "last"))
-    x = np.maximum(np.nan_to_num(column(rows, "purchase_days")) - 1, 0)
-    t_x = np.where(x > 0, np.maximum(np.nan_to_num(last - first), 0), 0) / WEEK
+    x = np.maximum(filled(column(rows, "purchase_days")) - 1, 0)
+    t_x = np.where(x > 0, np.maximum(filled(last - first), 0), 0) / WEEK
     return (
         x,
         t_x,
-        np.maximum(np.nan_to_num(column(rows, "tenure_days")) / WEEK, t_x),
+        np.maximum(filled(column(rows, "tenure_days")) / WEEK, t_x),
         column(rows, "repeat_spend_mean"),
     )
 

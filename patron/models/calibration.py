@@ -9,7 +9,7 @@ import numpy as np
 from scipy.special import expit, logit
 
 from patron.errors import DataError
-from patron.models.activity import Numbers
+from patron.models.activity import Numbers, at_least, at_most
 
 LOWEST, HIGHEST = 0.001, 0.999
 """No customer is certain to stay or to leave."""
@@ -49,9 +49,12 @@ class Calibration:
             *(sigmoid(scores, outcome) if len(scores) < ENOUGH_FOR_ISOTONIC else isotonic(scores, outcome))
         )
 
-    def __call__(self, scores: Numbers) -> Numbers:
-        """Probabilities within LOWEST..HIGHEST in the order of the scores: no two different scores tie."""
-        curve = np.clip(np.interp(scores, self.scores, self.probabilities), LOWEST, HIGHEST)
+    def __call__(self, scores: Any) -> Any:
+        """Probabilities within LOWEST..HIGHEST in the order of the scores: no two different scores tie.
+
+        scores: shape (customers,), or one number.
+        """
+        curve = at_most(at_least(np.interp(scores, self.scores, self.probabilities), LOWEST), HIGHEST)
         return (1 - BLEND) * curve + BLEND * (LOWEST + (HIGHEST - LOWEST) * scores)
 
     def document(self) -> dict[str, Any]:

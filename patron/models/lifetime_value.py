@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,7 +75,7 @@ class LifetimeValue(Model):
         """The inputs of the trees."""
         return (*activity.INPUTS, *activity.DERIVED, "expected_orders", "expected_spend")
 
-    @property
+    @functools.cached_property
     def references(self) -> dict[str, str]:
         """Feast reference -> type of every feature that this model reads."""
         return activity.references(activity.TYPES)
@@ -134,7 +135,7 @@ class LifetimeValue(Model):
         """
         if not self.horizon_days:
             raise DataError("This lifetime value model was not fitted. Fit or load one first.")
-        horizon = horizon_days or self.horizon_days
+        horizon, rows = horizon_days or self.horizon_days, activity.clean(rows)
         value = self._value(rows, horizon)
         low, high = self.intervals(value) if self.intervals else (np.zeros(len(value)), value.copy())
         return ValueEstimates(value, low, high, self._orders(rows, horizon), self._active(rows, horizon))
@@ -144,6 +145,7 @@ class LifetimeValue(Model):
         middle, high = self.tiers
         return np.select([values >= high, values >= middle], ["high", "middle"], "low")
 
+    @activity.remembered
     def inputs(self, rows: FeatureRows) -> Numbers:
         expected = {
             "expected_orders": self.buying.orders(rows, self.horizon_days),
@@ -151,6 +153,7 @@ class LifetimeValue(Model):
         }
         return activity.matrix(rows, self.names, **expected)
 
+    @activity.remembered
     def _value(self, rows: FeatureRows, horizon: int) -> Numbers:
         if self.config.kind == "history":
             value = history(rows, "spend", horizon)
@@ -178,11 +181,13 @@ class LifetimeValue(Model):
         spend = self.buying.value(rows)
         return self._orders(rows, horizon) * np.where(np.isnan(spend), self.mean_spend, spend)
 
+    @activity.remembered
     def _orders(self, rows: FeatureRows, horizon: int) -> Numbers:
         """Buy-till-you-die, at the level that was seen; the past repeats itself where that has no fit."""
         orders = self.orders_level * self.buying.orders(rows, horizon)
         return np.where(np.isnan(orders), history(rows, "orders", horizon), orders)
 
+    @activity.remembered
     def _active(self, rows: FeatureRows, horizon: int) -> Numbers:
         chance = self.buying.active(rows, horizon)
         return np.where(np.isnan(chance), -np.expm1(-history(rows, "orders", horizon)), chance)
@@ -194,6 +199,7 @@ class LifetimeValue(Model):
 
     def reasons(self, rows: FeatureRows, limit: int = 3) -> list[list[Reason]]:
         """For each customer what makes the value high; for those of low tier what makes it low."""
+        rows = activity.clean(rows)
         if not activity.size(rows):
             return []
         falling = self.value_tiers(self._value(rows, self.horizon_days)) == "low"
@@ -234,7 +240,8 @@ class LifetimeValue(Model):
         model.buying = Buying.of(document["buying"])
         model.intervals = Intervals.of(document["intervals"]) if document["intervals"] else None
         model.tiers = tuple(document["tiers"])
-        model.trees = Trees.load(folder / "trees.txt") if model.config.kind == "lightgbm" else None
+        if model.config.kind == "lightgbm":
+            model.trees = Trees.load(folder / "trees.txt").ready()
         return model
 
 

@@ -52,6 +52,10 @@ class Logistic:
         """Shape (customers,)."""
         return self.intercept + self.contributions(inputs).sum(axis=1)
 
+    def explained(self, inputs: Numbers) -> tuple[float, Numbers]:
+        """(`raw`, `contributions`) of one row of shape (inputs,)."""
+        return float(self.raw(inputs[None])[0]), self.contributions(inputs[None])[0]
+
     def document(self) -> dict[str, Any]:
         """As JSON."""
         return {

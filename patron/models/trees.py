@@ -1,8 +1,9 @@
-"""Gradient boosted trees by LightGBM, kept as text and read by one thread."""
+"""Gradient boosted trees: fitted by LightGBM, kept as its text, read without importing it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 
 from patron.models.activity import Numbers
 from patron.models.base import Config
+from patron.models.native_trees import CONTRIBUTIONS, NativeTrees
+from patron.models.tree_shap import ShapTable
 
 if TYPE_CHECKING:
     import lightgbm
@@ -33,10 +36,10 @@ class TreesConfig(Config):
 
 
 class Trees:
-    """A fitted booster. `raw` is in the link's units: log-odds, or log of the mean."""
+    """Fitted trees, as LightGBM's text. `raw` is in the link's units: log-odds, or log of the mean."""
 
-    def __init__(self, booster: lightgbm.Booster):
-        self.booster = booster
+    def __init__(self, text: str):
+        self.text = text
 
     @classmethod
     def fit(
@@ -73,27 +76,64 @@ class Trees:
         data = lightgbm.Dataset(
             inputs, label=outcome, group=group, feature_name=list(names), params={"verbosity": -1}
         )
-        return cls(lightgbm.train(parameters, data, num_boost_round=config.trees))
+        return cls(lightgbm.train(parameters, data, num_boost_round=config.trees).model_to_string())
+
+    @cached_property
+    def inputs(self) -> int:
+        """How many inputs a row has."""
+        return int(self.text.split("max_feature_idx=", 1)[1].split("\n", 1)[0]) + 1
+
+    @cached_property
+    def native(self) -> NativeTrees:
+        return NativeTrees(self.text, self.inputs)
+
+    @cached_property
+    def shap(self) -> ShapTable | None:
+        return ShapTable.of(self.text, self.inputs)
+
+    @property
+    def booster(self) -> lightgbm.Booster:
+        """As LightGBM's own class, made anew."""
+        import lightgbm
+
+        return lightgbm.Booster(model_str=self.text)
 
     def raw(self, inputs: NDArray[np.floating]) -> Numbers:
         """Sum of the leaves, shape (customers,)."""
         if not len(inputs):
             return np.zeros(0)
-        return np.asarray(self.booster.predict(inputs, raw_score=True, num_threads=1), dtype=np.float64)
+        if len(inputs) == 1:
+            return np.array([self.native.one(inputs[0].tolist())])
+        return self.native.predict(inputs)
+
+    def explained(self, inputs: Numbers) -> tuple[float, Numbers]:
+        """(`raw`, `contributions`) of one row of shape (inputs,), faster than asking for each."""
+        if self.shap is None:
+            return self.native.one(inputs.tolist()), self.contributions(inputs[None])[0]
+        return self.shap.one(inputs)
 
     def contributions(self, inputs: Numbers) -> Numbers:
         """TreeSHAP of each input on `raw`, shape (customers, inputs). Source: Lundberg et al. 2020."""
         if not len(inputs):
             return np.zeros(inputs.shape)
-        return np.asarray(self.booster.predict(inputs, pred_contrib=True, num_threads=1))[:, :-1]
+        if self.shap is None:
+            return self.native.predict(inputs, CONTRIBUTIONS)[:, :-1]
+        return self.shap.contributions(inputs)
+
+    def ready(self) -> Self:
+        """Make now what is otherwise made when it is first asked."""
+        _ = self.native, self.shap
+        return self
 
     def save(self, path: Path) -> None:
         """As LightGBM's text."""
-        path.write_text(self.booster.model_to_string(), encoding="utf-8")
+        path.write_text(self.text, encoding="utf-8")
 
     @classmethod
     def load(cls, path: Path) -> Self:
         """What `save` wrote."""
-        import lightgbm
+        return cls(path.read_text(encoding="utf-8"))
 
-        return cls(lightgbm.Booster(model_str=path.read_text(encoding="utf-8")))
+    def __reduce__(self) -> tuple[type[Trees], tuple[str]]:
+        """A copy shares nothing but the text."""
+        return type(self), (self.text,)

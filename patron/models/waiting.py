@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 from scipy.special import gammaincc
 
-from patron.models.activity import Numbers, column
+from patron.models.activity import One, at_least, at_most, column, filled
 from patron.models.base import FeatureRows
 
 FARTHEST = 500.0
@@ -37,18 +37,16 @@ class Waiting:
         shape = float(np.median((gap[regular] / deviation[regular]) ** 2)) if regular.any() else 1.0
         return cls(float(np.median(gaps)) if len(gaps) else 30.0, float(np.clip(shape, 0.5, 8.0)))
 
-    def remaining(self, rows: FeatureRows) -> Numbers:
+    def remaining(self, rows: FeatureRows | One) -> Any:
         """Mean days until the next order of a customer who stays, shape (customers,), at least 0."""
-        recency = np.nan_to_num(column(rows, "recency_days"))
+        recency = filled(column(rows, "recency_days"))
         own = column(rows, "mean_gap_days")
-        repeats = np.where(
-            np.isnan(own), 0.0, np.maximum(np.nan_to_num(column(rows, "purchase_days")) - 1, 0)
-        )
-        shrunk = repeats * np.nan_to_num(own) + self.prior_repeats * self.mean_days
-        mean = np.maximum(shrunk / (repeats + self.prior_repeats), 1.0)
-        elapsed = np.minimum(self.shape * recency / mean, FARTHEST)
+        repeats = at_least(filled(column(rows, "purchase_days")) - 1, 0.0) * (own == own)
+        shrunk = repeats * filled(own) + self.prior_repeats * self.mean_days
+        mean = at_least(shrunk / (repeats + self.prior_repeats), 1.0)
+        elapsed = at_most(self.shape * recency / mean, FARTHEST)
         ahead = gammaincc(self.shape + 1, elapsed) / gammaincc(self.shape, elapsed)
-        return np.maximum(mean * (ahead - elapsed / self.shape), 0.0)
+        return at_least(mean * (ahead - elapsed / self.shape), 0.0)
 
     def document(self) -> dict[str, Any]:
         """As JSON."""

@@ -53,6 +53,23 @@ class ChurnContract(ModelContract):
         rows = shop(50, seed=3).rows
         assert model.predict(head(rows, 1))[0] == model.predict(rows)[0]
 
+    def test_one_customer_is_judged_by_the_shorter_way_alike(self, model):
+        rows = shop(120, seed=3).rows
+        every = [each.tolist() if isinstance(each, np.ndarray) else each for each in answers(model, rows)]
+        for row, expected in enumerate(zip(*every, strict=True)):
+            found = model.judge({name: column[row : row + 1] for name, column in rows.items()})
+            told = "; ".join(f"{each.code} {each.text}" for each in found.reasons)
+            given = (found.probability, found.risk, found.status, found.next_order_days, told)
+            if expected[2] == "scored":
+                assert given == expected
+            else:
+                assert (found.status, found.probability, found.reasons) == (expected[2], None, [])
+
+    def test_reasons_are_given_when_asked(self, model):
+        one = head(shop(5, seed=3).rows, 1)
+        assert model.judge(one, limit=0).reasons == []
+        assert model.judge(one, limit=0).probability == model.judge(one).probability
+
     def test_calibration_keeps_the_order(self, model):
         rows = shop(300, seed=4).rows
         raw, probabilities = model.scores(rows), model.predict(rows)
