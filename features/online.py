@@ -20,7 +20,7 @@ from features.entity_keys import stored_keys
 from features.packed_store import PackedStore, moment, parsed
 from features.row_file import row_file
 from features.row_format import Layout, Picked, times
-from features.rows import Rows, column
+from features.rows import OneRow, Rows, column
 from features.views import named, offered
 from patron.errors import FeatureError
 from patron.settings import Settings
@@ -99,7 +99,7 @@ class Packed:
     def see(self, state: bytes | None) -> Current:
         """What is stored now, taken apart again only when it has changed."""
         current = self.current
-        if current.state != state:
+        if current.state is not state and current.state != state:
             current = self.current = Current(state)
         self.seen_at = time.monotonic()
         return current
@@ -124,6 +124,8 @@ class Packed:
         keys = stored_keys(f"{entity}_id", ids)
         state, found = self.store.read([(view, keys) for view, _ in wanted])
         current = self.see(state)
+        if len(keys) == 1:
+            return self.one(ids, wanted, found, current, entity)
         columns: dict[str, NDArray[Any]] = {}
         known = np.zeros(len(keys), dtype=bool)
         for (view, names), rows in zip(wanted, found, strict=True):
@@ -131,6 +133,16 @@ class Packed:
             columns |= more
             known |= told
         return Rows(list(ids), columns, known, current.as_of)
+
+    def one(self, ids: Sequence[str], wanted: Any, found: Any, current: Current, entity: str) -> Rows:
+        """The same for a single entity, whose columns are made when they are asked for."""
+        row: dict[str, Any] = {}
+        known = False
+        for (view, names), rows in zip(wanted, found, strict=True):
+            more, told = current.picked(view, names, f"{entity}_id").one(rows[0])
+            row |= more
+            known |= told
+        return Rows(list(ids), OneRow(row), np.array([known]), current.as_of)
 
     def resolve(self, references: tuple[str, ...]) -> list[tuple[str, tuple[str, ...]]]:
         """References by view: (view, its fields)."""

@@ -43,6 +43,7 @@ class RowFile:
         self.using, self.writing = threading.Lock(), threading.Lock()
         self.env: lmdb.Environment | None = None
         self.tables: dict[bytes, Any] = {}
+        self.states: dict[bytes, tuple[int, bytes | None]] = {}
         self.inode = self.size = 0
         self.writable = False
         self.not_before = 0.0
@@ -58,11 +59,11 @@ class RowFile:
         with self.using:
             self.look()
             try:
-                asked = [(self.known(table), keys) for table, keys in ((STATE, (project,)), *wanted)]
+                asked = [(self.known(table), keys) for table, keys in wanted]
+                states = self.known(STATE)
                 txn = self.begin()
                 try:
-                    found = [rows(txn, table, keys) for table, keys in asked]
-                    return found[0][0], found[1:]
+                    return self.state(txn, states, project), [rows(txn, *each) for each in asked]
                 finally:
                     txn.abort()
             except lmdb.Error as error:
@@ -103,6 +104,15 @@ class RowFile:
         except lmdb.MapResizedError:
             self.env.set_mapsize(0)
             return self.env.begin()
+
+    def state(self, txn: Any, table: Any, project: bytes) -> bytes | None:
+        """The project's document; the very object read before, unless something was written since."""
+        number = txn.id()
+        seen, found = self.states.get(project, (-1, None))
+        if seen != number:
+            found = rows(txn, table, (project,))[0]
+            self.states[project] = number, found
+        return found
 
     def known(self, table: bytes) -> Any:
         """The handle of a table; None where there is none."""
@@ -147,6 +157,7 @@ class RowFile:
         """Let go of the file, and do not try it again at once."""
         self.not_before = time.monotonic() + RETRY_SECONDS
         self.tables.clear()
+        self.states.clear()
         if self.env is not None:
             self.env.close()
             self.env = None

@@ -198,6 +198,21 @@ class Picked:
         told = [any(~line[mark] & mask for mark, mask in self.masks) for line in lines]
         return found, np.array(told, dtype=bool)
 
+    def one(self, row: bytes | None) -> tuple[dict[str, Any], bool]:
+        """Field -> value of a single row, and whether there is any; see `OneRow`."""
+        full = self.layout.nothing if row is None else row
+        try:
+            line = self.line.unpack_from(full)
+        except StructError:
+            raise FeatureError(CUT) from None
+        found: dict[str, Any] = dict(zip(self.names, map(float, self.numeric(line)), strict=True))
+        for name, kind, at, mark, bit in self.objects:
+            if not line[mark] & bit:
+                found[name] = unpacked(full, line[at], kind)
+            else:
+                found[name] = np.zeros(0, dtype=ELEMENT[kind]) if kind in ELEMENT else None
+        return found, any(~line[mark] & mask for mark, mask in self.masks)
+
     def table(self, rows: Sequence[bytes]) -> NDArray[np.float64]:
         """The numbers of many rows, shape (fields, rows)."""
         head = b"".join([row[: self.layout.size] for row in rows])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -21,7 +21,7 @@ class Rows:
     """
 
     ids: list[str]
-    columns: dict[str, NDArray[Any]]
+    columns: Mapping[str, NDArray[Any]]
     known: NDArray[np.bool_]
     as_of: datetime | None
 
@@ -37,6 +37,38 @@ class Rows:
             known=self.known[at],
             as_of=self.as_of,
         )
+
+
+class OneRow(Mapping[str, NDArray[Any]]):
+    """Columns of a single row, each made when it is first asked for: most callers want few of them.
+
+    `row` holds them as stored: a number (NaN where missing), a flag or text or None, an array.
+    """
+
+    def __init__(self, row: dict[str, Any]) -> None:
+        self.row = row
+        self.made: dict[str, NDArray[Any]] = {}
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        found = self.made.get(name)
+        if found is None:
+            value = self.row[name]
+            if isinstance(value, float):
+                found = np.array([value])
+            else:
+                found = np.empty(1, dtype=object)
+                found[0] = value
+            self.made[name] = found
+        return found
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.row
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.row)
+
+    def __len__(self) -> int:
+        return len(self.row)
 
 
 ELEMENT = {"Array(String)": np.str_, "Array(Int64)": np.int64, "Array(Float64)": np.float64}

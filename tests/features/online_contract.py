@@ -1,4 +1,4 @@
-"""What every online store must do, written once: a store's tests subclass it and name their `online_store`."""
+"""What every online store must do, written once: a store's tests subclass it and say which it is."""
 
 from __future__ import annotations
 
