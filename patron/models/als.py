@@ -160,8 +160,9 @@ class ALS(Recommender):
         lengths = np.full(len(times), times.sum())
         confidence = self._confidence(times, history.days_since[known], positions, lengths)
         bought = self.item_factors[positions].astype(np.float64)
-        penalty = self._penalty(np.asarray(len(times)))
-        left = self._gram + (bought.T * (confidence - 1)) @ bought + penalty * np.eye(bought.shape[1])
+        left = (bought.T * (confidence - 1)) @ bought
+        left += self._gram
+        left.flat[:: len(left) + 1] += self._penalty(np.asarray(len(times)))
         return np.linalg.solve(left, bought.T @ confidence).astype(np.float32)
 
     def scores(self, history: CustomerHistory) -> NDArray[np.float32]:

@@ -18,7 +18,7 @@ Scores = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 Best = tuple[Positions, Scores]
 
-BLOCKS = 32
+SETS = 16
 """Products that share one maximum when the best of a whole catalogue are looked for."""
 SPARE = 1.5
 """Times `depth` products that are looked at before the mask is known to leave enough."""
@@ -94,18 +94,14 @@ class Ordered(Asked):
 
 
 def contenders(scores: Scores, count: int) -> tuple[Positions, bool]:
-    """Positions, in no order, of at least the `count` highest scores, and whether none above 0 is missing.
+    """Rising positions of at least the `count` highest scores, and whether none above 0 is missing.
 
-    Every score as high as the lowest of them is among them. The catalogue is cut into sets; a product can
-    only be among the best if the highest score of its set is.
+    Every score as high as the lowest of them is among them. The highest scores of `count` sets of products
+    tell what that may be.
     """
-    width = len(scores) // BLOCKS
+    width = len(scores) // SETS
     if width <= count or count <= 0:
         return np.flatnonzero(scores > 0), True
-    body = scores[: BLOCKS * width].reshape(BLOCKS, width)
-    highest = body.max(axis=0)
+    highest = scores[: SETS * width].reshape(SETS, width).max(axis=0)
     edge = max(lowest_of(highest, count), TINY)
-    columns = np.flatnonzero(highest >= edge)
-    row, column = np.nonzero(body[:, columns] >= edge)
-    rest = BLOCKS * width + np.flatnonzero(scores[BLOCKS * width :] >= edge)
-    return np.concatenate([row * width + columns[column], rest]), edge == TINY
+    return np.flatnonzero(scores >= edge), edge == TINY

@@ -9,6 +9,7 @@ import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -19,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from patron.artifacts import Manifest, verified
 from patron.errors import ArtifactError, ConfigurationError
 from patron.models.asked import Asked, Dense
+from patron.models.products import decay
 
 if TYPE_CHECKING:
     from patron.models.catalogue import Catalogue
@@ -84,6 +86,21 @@ class CustomerHistory:
 
     def __len__(self) -> int:
         return len(self.product_ids)
+
+    def decayed(self, half_life: float) -> NDArray[np.float64]:
+        """`decay` of days_since; kept, as many sources ask for the same."""
+        if half_life not in self._decays:
+            self._decays[half_life] = decay(self.days_since, half_life)
+        return self._decays[half_life]
+
+    @cached_property
+    def log_times(self) -> NDArray[np.float64]:
+        """Logarithm of the times bought."""
+        return np.log(np.maximum(self.times_bought, 1))
+
+    @cached_property
+    def _decays(self) -> dict[float, NDArray[np.float64]]:
+        return {}
 
 
 HISTORY = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Self
@@ -9,14 +10,13 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from patron.models.asked import Asked, Best, Mask, Positions, Scores
+from patron.models.asked import TINY, Asked, Best, Mask, Positions, Scores
 from patron.models.base import DAY, Config, CustomerHistory, Interactions, Recommender
 from patron.models.catalogue import Catalogue
 from patron.models.popularity import distinct_buyers
 from patron.models.products import (
     ProductIndex,
     best_first,
-    decay,
     lowest_of,
     read_arrays,
     read_config,
@@ -64,7 +64,7 @@ class CategoryPopularity(Recommender):
     ) -> None:
         """Count buyers within categories. `seed` and `threads` are not needed."""
         self.product_ids = interactions.product_ids
-        for cached in ("index", "ranked"):
+        for cached in ("index", "shelves"):
             self.__dict__.pop(cached, None)
         self.categories = category_codes(catalogue or Catalogue.of(self.product_ids))
         recent = interactions.at >= interactions.as_of - self.config.window_days * DAY
@@ -90,18 +90,13 @@ class CategoryPopularity(Recommender):
         """Share of each category in the history; the last entry, of products without one, is 0."""
         positions = self.index.positions(history.product_ids)
         known = positions >= 0
-        counts = 1 + np.log(np.maximum(history.times_bought[known], 1))
-        weights = counts * decay(history.days_since[known], self.config.half_life_days)
+        weights = ((1 + history.log_times) * history.decayed(self.config.half_life_days))[known]
         mine = self._by_category(self.categories[positions[known]], weights)
         return (mine / (mine.sum() or 1.0)).astype(np.float32)
 
     @cached_property
-    def ranked(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Products with a share by category, the largest first; and where each category begins and ends."""
-        sold = np.flatnonzero((self.categories >= 0) & (self.shares > 0))
-        order = sold[np.lexsort((sold, -self.shares[sold], self.categories[sold]))]
-        size = int(self.categories.max(initial=-1)) + 1
-        return order, np.searchsorted(self.categories[order], np.arange(size + 1))
+    def shelves(self) -> Shelves:
+        return Shelves.of(self.categories, self.shares)
 
     def save(self, folder: Path) -> None:
         write_arrays(
@@ -121,30 +116,51 @@ class CategoryPopularity(Recommender):
         return model
 
 
+@dataclass(frozen=True)
+class Shelves:
+    """Products with a share by category, the largest first.
+
+    order: positions of products. starts: where each category begins, and the last one ends. heads: shape
+    (categories, HEAD), the first products of each, and `shares` theirs, 0 where there are no more.
+    """
+
+    order: Positions
+    starts: NDArray[np.int64]
+    heads: Positions
+    shares: Scores
+
+    @classmethod
+    def of(cls, categories: NDArray[np.int64], shares: Scores) -> Self:
+        sold = np.flatnonzero((categories >= 0) & (shares > 0))
+        order = sold[np.lexsort((sold, -shares[sold], categories[sold]))]
+        starts = np.searchsorted(categories[order], np.arange(int(categories.max(initial=-1)) + 2))
+        place = starts[:-1, None] + np.arange(HEAD)
+        there = place < starts[1:, None]
+        heads = order[np.where(there, place, 0)] if len(order) else np.zeros_like(place)
+        found = np.where(there, shares[heads], np.float32(0)) if len(order) else np.zeros(place.shape)
+        return cls(order, starts, heads, found.astype(np.float32))
+
+
 class _ByCategory(Asked):
     """The best of each category that the customer buys from are enough for the best of all."""
 
-    def __init__(self, model: CategoryPopularity, liking: NDArray[np.float32]) -> None:
+    def __init__(self, model: CategoryPopularity, liking: Scores) -> None:
         self.model, self.liking = model, liking
 
     def best(self, depth: int, allowed: Mask) -> Best:
         """Goes on only in categories whose next product could still be among the best."""
-        _, starts = self.model.ranked
-        liked = np.flatnonzero((self.liking[:-1] > 0) & (starts[1:] > starts[:-1]))
-        begins, ends = starts[liked], starts[liked + 1]
-        heads = np.minimum(begins + HEAD, ends)
-        found, scores = self._between(begins, heads, allowed)
-        edge = lowest_of(scores, depth)
-        more = np.flatnonzero((heads < ends) & (self.at(self.model.ranked[0][heads - 1]) >= edge))
-        beside, their = self._between(heads[more], ends[more], allowed)
-        return best_first(np.concatenate([found, beside]), np.concatenate([scores, their]), depth)
-
-    def _between(self, begins: Positions, ends: Positions, allowed: Mask) -> Best:
-        """The allowed products of stretches of the ranked ones, and their scores."""
-        found = self.model.ranked[0][stretches(begins, ends)]
-        scores = self.at(found)
-        kept = allowed[found] & (scores > 0)
-        return found[kept], scores[kept]
+        shelves = self.model.shelves
+        scores = self.liking[:-1, None] * shelves.shares
+        row, column = np.nonzero((scores > 0) & allowed[shelves.heads])
+        found, told = shelves.heads[row, column], scores[row, column]
+        last = scores[:, -1]
+        more = np.flatnonzero((last > 0) & (last >= lowest_of(told, depth)))
+        beside = shelves.order[stretches(shelves.starts[more] + HEAD, shelves.starts[more + 1])]
+        beside = beside[allowed[beside]]
+        their = self.at(beside)
+        found, told = np.concatenate([found, beside]), np.concatenate([told, their])
+        kept = np.flatnonzero(told >= max(lowest_of(told, depth), TINY))
+        return best_first(found[kept], told[kept], depth)
 
     def at(self, positions: Positions) -> Scores:
         return self.liking[self.model.categories[positions]] * self.model.shares[positions]

@@ -24,7 +24,6 @@ from patron.models.catalogue import Catalogue
 from patron.models.products import (
     ProductIndex,
     best_first,
-    decay,
     read_arrays,
     read_config,
     stretches,
@@ -120,8 +119,7 @@ class Content(Recommender):
         """Positions of the known products of the history (as they stand in it), and what each one counts."""
         positions = self.index.positions(history.product_ids)
         known = positions >= 0
-        counts = 1 + np.log(np.maximum(history.times_bought[known], 1))
-        weights = counts * decay(history.days_since[known], self.config.half_life_days)
+        weights = ((1 + history.log_times) * history.decayed(self.config.half_life_days))[known]
         return positions[known], weights.astype(np.float32)
 
     def strongest_each(self, history: CustomerHistory, positions: NDArray[np.int64]) -> list[str | None]:

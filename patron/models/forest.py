@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    import lightgbm
+T = TypeVar("T", int, float)
 
 WIDTHS = (np.uint16, np.uint32, np.uint64)
 """A bit a leaf, in the narrowest that holds the largest tree."""
@@ -41,9 +40,9 @@ class Forest:
     firsts: NDArray[np.int64]
 
     @classmethod
-    def of(cls, booster: lightgbm.Booster) -> Self | None:
-        """None where the trees are too many, or ask what is not known here."""
-        trees = [_Tree(each["tree_structure"]) for each in booster.dump_model()["tree_info"]]
+    def of(cls, text: str) -> Self | None:
+        """From LightGBM's text. None where the trees are too many, or ask what is not known here."""
+        trees = [_Tree(dict(_lines(each))) for each in text.split("\nTree=")[1:]]
         most = max((len(each.nodes) for each in trees), default=0)
         fits = 0 < most < 64 and most * len(trees) <= MOST_NODES and all(each.plain for each in trees)
         return cls._packed(trees, most) if fits else None
@@ -88,29 +87,48 @@ Condition = tuple[bool, int, float]
 class _Tree:
     """Leaves from left to right, and for each node its condition and the bits of the leaves on its left."""
 
-    def __init__(self, structure: dict[str, Any]) -> None:
-        self.plain = True
-        self.leaves: list[float] = []
-        self.nodes = list(self._walked(structure))
+    def __init__(self, told: dict[str, str]) -> None:
+        def numbers(name: str, kind: type[T]) -> list[T]:
+            return [kind(each) for each in told.get(name, "").split()]
 
-    def _walked(self, node: dict[str, Any]) -> Iterator[tuple[Condition, int]]:
-        if "leaf_value" in node:
-            self.leaves.append(float(node["leaf_value"]))
+        self.children = list(zip(numbers("left_child", int), numbers("right_child", int), strict=True))
+        self.values = numbers("leaf_value", float)
+        kinds = numbers("decision_type", int)
+        self.plain = told.get("is_linear", "0") == "0" and all(_is_plain(each) for each in kinds)
+        self.conditions = [
+            _condition(*each)
+            for each in zip(numbers("split_feature", int), numbers("threshold", float), kinds, strict=True)
+        ]
+        self.leaves: list[float] = []
+        self.nodes = list(self._walked(0 if self.children else ~0))
+
+    def _walked(self, node: int) -> Iterator[tuple[Condition, int]]:
+        """node: below 0 for a leaf."""
+        if node < 0:
+            self.leaves.append(self.values[~node])
             return
         first = len(self.leaves)
-        yield from self._walked(node["left_child"])
-        bits = (1 << len(self.leaves)) - (1 << first)
-        yield self._condition(node), bits
-        yield from self._walked(node["right_child"])
+        yield from self._walked(self.children[node][0])
+        yield self.conditions[node], (1 << len(self.leaves)) - (1 << first)
+        yield from self._walked(self.children[node][1])
 
-    def _condition(self, node: dict[str, Any]) -> Condition:
-        if node["decision_type"] != "<=" or node["missing_type"] not in ("NaN", "None"):
-            self.plain = False
-            return False, 0, 0.0
-        threshold = float(node["threshold"])
-        # Where no value was missing when the tree grew, a missing one goes where 0 goes.
-        holds = node["default_left"] if node["missing_type"] == "NaN" else threshold >= 0
-        return bool(holds), int(node["split_feature"]), _not_above(threshold)
+
+def _lines(tree: str) -> Iterator[tuple[str, str]]:
+    for line in tree.split("\n\n", 1)[0].splitlines():
+        name, equals, value = line.partition("=")
+        if equals:
+            yield name, value
+
+
+def _is_plain(decision: int) -> bool:
+    """A comparison of numbers in which 0 is a number. Source of the bits: LightGBM's tree.h."""
+    return not decision & 1 and decision >> 2 & 3 in (0, 2)
+
+
+def _condition(feature: int, threshold: float, decision: int) -> Condition:
+    """Where no value was missing when the tree grew, a missing one goes where 0 goes."""
+    holds = bool(decision & 2) if decision >> 2 & 3 else threshold >= 0
+    return holds, feature, _not_above(threshold)
 
 
 def _not_above(threshold: float) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Self
@@ -12,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from patron.models.asked import Asked, Dense
+from patron.models.asked import Asked
 from patron.models.base import Config, CustomerHistory, Recommender
-from patron.models.products import ProductIndex, decay, read_arrays, read_config, write_arrays
-from patron.models.sparse_rows import narrow, rows_of, summed
+from patron.models.neighbourhood import Neighbourhood, Rows
+from patron.models.products import ProductIndex, read_arrays, read_config, write_arrays
 
 BLOCK_CELLS = 20_000_000
 """Similarities held at once while fitting; bounds memory to some 500 MB."""
@@ -43,10 +42,9 @@ class NeighbourModel(Recommender):
     def __init__(self, config: HistoryWeights | None = None) -> None:
         self.config = config or self.Config()
         self.product_ids: NDArray[np.str_] = np.zeros(0, dtype="U1")
-        self.starts: NDArray[np.int32] = np.zeros(1, dtype=np.int32)
-        self.neighbours: NDArray[np.int32] = np.zeros(0, dtype=np.int32)
-        self.similarities: NDArray[np.float32] = np.zeros(0, dtype=np.float32)
-        self._last: tuple[CustomerHistory | None, Rows] = (None, Rows.none())
+        nothing = np.zeros(0, dtype=np.int32)
+        self.table = Neighbourhood.of(np.zeros(1, dtype=np.int32), nothing, nothing.astype(np.float32))
+        self._last: tuple[CustomerHistory, Rows] | None = None
 
     @cached_property
     def index(self) -> ProductIndex:
@@ -56,33 +54,36 @@ class NeighbourModel(Recommender):
         """Take over one row of each product at `owners` (rising); a row counts in positions of owners."""
         self.product_ids = product_ids
         self.__dict__.pop("index", None)
-        self._last = (None, Rows.none())
+        self._last = None
         kept = [(owners[found].astype(np.int32), values) for found, values in rows]
         sizes = np.zeros(len(product_ids), dtype=np.int64)
         sizes[owners] = [len(found) for found, _ in kept]
-        self.starts = narrow(np.concatenate([[0], np.cumsum(sizes)]))
-        self.neighbours = np.concatenate([np.zeros(0, dtype=np.int32), *(found for found, _ in kept)])
-        self.similarities = np.concatenate([np.zeros(0, dtype=np.float32), *(each for _, each in kept)])
+        self.table = Neighbourhood.of(
+            np.concatenate([[0], np.cumsum(sizes)]),
+            np.concatenate([np.zeros(0, dtype=np.int32), *(found for found, _ in kept)]),
+            np.concatenate([np.zeros(0, dtype=np.float32), *(each for _, each in kept)]),
+        )
 
     def scores(self, history: CustomerHistory) -> NDArray[np.float32]:
         """Weighted sum of the similarities to what was bought."""
         rows = self._rows(history)
         contributions = rows.similarities * np.repeat(rows.weights, np.diff(rows.starts))
-        total = np.bincount(rows.neighbours, contributions, minlength=len(self.product_ids))
-        return total.astype(np.float32)
+        total = np.zeros(len(self.product_ids), dtype=np.float32)
+        total[self.table.targets] = np.bincount(rows.near, contributions, minlength=len(self.table.targets))
+        return total
 
     def asked(self, history: CustomerHistory) -> Asked:
-        rows = self._rows(history)
-        return Dense(rows.summed(len(self.product_ids)))
+        return self._rows(history).summed()
 
     def _rows(self, history: CustomerHistory) -> Rows:
         """The rows of the history's known products; those of the last history asked for are kept."""
-        asked, rows = self._last
-        if asked is not history:
-            positions = self.index.positions(history.product_ids)
-            known = np.flatnonzero(positions >= 0)
-            rows = Rows.of(self, positions[known], history_weights(history, self.config)[known], known)
-            self._last = (history, rows)
+        last = self._last
+        if last is not None and last[0] is history:
+            return last[1]
+        positions = self.index.positions(history.product_ids)
+        known = np.flatnonzero(positions >= 0)
+        rows = self.table.rows(positions[known], history_weights(history, self.config)[known], known)
+        self._last = history, rows
         return rows
 
     def strongest(self, history: CustomerHistory, position: int) -> str | None:
@@ -91,19 +92,17 @@ class NeighbourModel(Recommender):
 
     def strongest_each(self, history: CustomerHistory, positions: NDArray[np.int64]) -> list[str | None]:
         """`strongest` for many positions at the cost of one."""
-        rows = self._rows(history)
-        best = rows.loudest(positions, len(self.product_ids))
+        best = self._rows(history).loudest(positions)
         return [None if row < 0 else str(history.product_ids[row]) for row in best.tolist()]
 
     def recent(self, history: CustomerHistory, count: int) -> Rows:
         """The rows of the last `count` products of the history."""
-        asked, rows = self._last
-        first = max(len(history) - count, 0)
-        if asked is history:
-            return rows.since(first)
+        last, first = self._last, max(len(history) - count, 0)
+        if last is not None and last[0] is history:
+            return last[1].since(first)
         positions = self.index.positions(history.product_ids)[first:]
         known = np.flatnonzero(positions >= 0)
-        return Rows.of(self, positions[known], np.ones(len(known), dtype=np.float32), known + first)
+        return self.table.rows(positions[known], np.ones(len(known), dtype=np.float32), known + first)
 
     def similar(self, product_id: str, limit: int) -> tuple[NDArray[np.str_], NDArray[np.float32]]:
         """The product's neighbours, best first, and their similarities; empty for an unknown product."""
@@ -114,104 +113,31 @@ class NeighbourModel(Recommender):
         """Positions of the neighbours, best first, and their similarities."""
         position = self.index.position(product_id)
         if position is None:
-            return self.neighbours[:0], self.similarities[:0]
-        cells = slice(self.starts[position], self.starts[position + 1])
-        return self.neighbours[cells], self.similarities[cells]
+            return np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.float32)
+        return self.table.row(position)
 
     def save(self, folder: Path) -> None:
         write_arrays(
             folder,
             self.config,
             product_ids=self.product_ids,
-            starts=self.starts,
-            neighbours=self.neighbours,
-            similarities=self.similarities,
+            starts=self.table.starts,
+            neighbours=self.table.neighbours,
+            similarities=self.table.similarities,
         )
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         model = cls(read_config(folder, cls.Config))
         stored = read_arrays(folder)
-        model.product_ids, model.starts = stored["product_ids"], narrow(stored["starts"])
-        model.neighbours, model.similarities = stored["neighbours"], stored["similarities"]
+        model.product_ids = stored["product_ids"]
+        model.table = Neighbourhood.of(stored["starts"], stored["neighbours"], stored["similarities"])
         return model
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Rows of some products, end to end: m cells in r rows.
-
-    starts: (r + 1,). neighbours, similarities: (m,). weights: (r,), how loudly each row speaks. owners:
-    (r,), rising: the index into the history of the product whose row it is.
-    """
-
-    starts: NDArray[np.int32]
-    neighbours: NDArray[np.int32]
-    similarities: NDArray[np.float32]
-    weights: NDArray[np.float32]
-    owners: NDArray[np.int64]
-
-    @classmethod
-    def none(cls) -> Self:
-        nothing = np.zeros(0, dtype=np.int32)
-        real = nothing.astype(np.float32)
-        return cls(np.zeros(1, dtype=np.int32), nothing, real, real, nothing.astype(np.int64))
-
-    @classmethod
-    def of(
-        cls,
-        model: NeighbourModel,
-        positions: NDArray[np.int64],
-        weights: NDArray[np.float32],
-        owners: NDArray[np.int64],
-    ) -> Self:
-        """Copies of the rows of products."""
-        cells = rows_of((model.starts, model.neighbours, model.similarities), positions)
-        return cls(*cells, weights, owners)
-
-    def summed(self, size: int) -> NDArray[np.float32]:
-        """Weighted sum of the similarities to each of `size` products."""
-        return summed((self.starts, self.neighbours, self.similarities), self.weights, size)
-
-    def since(self, first: int) -> Self:
-        """Only the rows of the history's products from `first` on."""
-        row = int(np.searchsorted(self.owners, first))
-        start = self.starts[row]
-        return replace(
-            self,
-            neighbours=self.neighbours[start:],
-            similarities=self.similarities[start:],
-            starts=self.starts[row:] - start,
-            weights=self.weights[row:],
-            owners=self.owners[row:],
-        )
-
-    def hits(self, positions: NDArray[np.int64], size: int) -> tuple[NDArray[np.int64], ...]:
-        """Cells that name one of `positions`, their rows, and which of the positions each one names.
-
-        size: products of the catalogue. positions: each once.
-        """
-        place = np.full(size, -1, dtype=np.int16)
-        place[positions] = np.arange(len(positions))
-        named = place[self.neighbours]
-        cells = np.flatnonzero(named >= 0)
-        return cells, np.searchsorted(self.starts, cells, side="right") - 1, named[cells].astype(np.int64)
-
-    def loudest(self, positions: NDArray[np.int64], size: int) -> NDArray[np.int64]:
-        """Owner of the row that adds most to the sum of each position, -1 where none does."""
-        cells, rows, named = self.hits(positions, size)
-        added = self.similarities[cells] * self.weights[rows]
-        order = np.lexsort((cells, -added, named))
-        found, first = np.unique(named[order], return_index=True)
-        best = np.full(len(positions), -1, dtype=np.int64)
-        best[found] = self.owners[rows[order[first]]]
-        return best
 
 
 def history_weights(history: CustomerHistory, config: HistoryWeights) -> NDArray[np.float32]:
     """Weight of each product of a history, shape (len(history),)."""
-    counts = 1 + config.count_weight * np.log(np.maximum(history.times_bought, 1))
-    weights = counts * decay(history.days_since, config.half_life_days)
+    weights = (1 + config.count_weight * history.log_times) * history.decayed(config.half_life_days)
     if config.history_decay < 1:
         weights = weights * config.history_decay ** steps_since(history.days_since)
     return weights.astype(np.float32)

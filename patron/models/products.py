@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -43,8 +44,7 @@ class ProductIndex:
         return found
 
     def _looked_up(self, product_ids: Iterable[str]) -> NDArray[np.int64]:
-        get = self._positions.get
-        return np.asarray([get(each, -1) for each in product_ids], dtype=np.int64)
+        return np.fromiter(map(self._positions.get, product_ids, repeat(-1)), dtype=np.int64)
 
 
 def top(
@@ -74,7 +74,8 @@ def best_first(
 
     positions: (m,), in any order, with a score each.
     """
-    order = np.lexsort((positions, -scores))[: max(limit, 0)]
+    order = positions.argsort()
+    order = order[(-scores[order]).argsort(kind="stable")[: max(limit, 0)]]
     return positions[order], scores[order]
 
 

@@ -237,7 +237,7 @@ def _fill_similarities(
 ) -> None:
     """Similarity to the customer's recent products: the largest, the sum, and that of the last order."""
     recent = source.recent(history, RECENT)
-    cells, row, candidate = recent.hits(positions, len(source.product_ids))
+    cells, row, candidate = recent.hits(positions)
     likeness = np.zeros((len(recent.owners), len(positions)), dtype=np.float32)
     likeness[row, candidate] = recent.similarities[cells]
     newest = history.days_since[recent.owners] == history.days_since.min(initial=np.inf)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from patron.models.asked import Asked
+from patron.models.asked import Asked, Positions
 
 
 @dataclass(frozen=True)
@@ -34,20 +34,27 @@ class Shortlist:
 
         Comparable means: score over the source's best score, or with `rank_offset` offset / (offset + rank).
         """
+        if not asked:
+            return cls.none(depth)
         lists = [each.best(depth, mask) for each in asked.values()]
+        proposed = np.concatenate([found for found, _ in lists])
+        union, rows = _united(proposed, len(mask))
         sizes = [len(found) for found, _ in lists]
-        proposed = np.concatenate([np.zeros(0, dtype=np.int64), *(found for found, _ in lists)])
-        union, rows = np.unique(proposed, return_inverse=True)
         columns = np.repeat(np.arange(len(lists)), sizes)
         shape = (len(lists), len(union))
         scores, values = np.empty(shape, dtype=np.float32), np.zeros(shape, dtype=np.float32)
         ranks = np.full(shape, depth, dtype=np.int32)
-        ranks[columns, rows] = np.concatenate([np.arange(size) for size in [0, *sizes]])
-        told = [_comparable(each, rank_offset) for _, each in lists]
-        values[columns, rows] = np.concatenate([np.zeros(0, dtype=np.float32), *told])
+        ranks[columns, rows] = np.concatenate([np.arange(size) for size in sizes])
+        values[columns, rows] = np.concatenate([_comparable(told, rank_offset) for _, told in lists])
         for column, each in enumerate(asked.values()):
             scores[column] = each.at(union)
         return cls(tuple(asked), union, scores.T, values.T, ranks.T, depth)
+
+    @classmethod
+    def none(cls, depth: int = 0) -> Shortlist:
+        """Nobody was asked."""
+        nothing = np.zeros((0, 0), dtype=np.float32)
+        return cls((), np.zeros(0, dtype=np.int64), nothing, nothing, nothing.astype(np.int32), depth)
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -86,6 +93,16 @@ def loudest(shares: NDArray[np.float32], names: Sequence[str], most: int) -> lis
         [names[column] for column in columns if shares[row, column] > 0]
         for row, columns in enumerate(order.tolist())
     ]
+
+
+def _united(proposed: Positions, size: int) -> tuple[Positions, Positions]:
+    """What was proposed, rising, each once; and where in it each proposal stands. size: of the catalogue."""
+    marked = np.zeros(size, dtype=np.bool_)
+    marked[proposed] = True
+    union = np.flatnonzero(marked)
+    place = np.empty(size, dtype=np.int64)
+    place[union] = np.arange(len(union))
+    return union, place[proposed]
 
 
 def _comparable(scores: NDArray[np.float32], rank_offset: float | None) -> NDArray[np.float32]:

@@ -69,7 +69,7 @@ def test_a_hundred_products_are_inverted_as_exactly_as_in_double_precision():
 def test_only_the_most_bought_products_take_part():
     model = fitted(purchases(BREAKFAST), products=2)
     assert model.similar("bread", 9)[0].tolist() == ["butter"]
-    assert len(model.neighbours) == 2
+    assert len(model.table.neighbours) == 2
     assert model.similar("jam", 9)[0].tolist() == []
 
 

@@ -38,14 +38,14 @@ def asked():
 @pytest.mark.parametrize("missing", [0.0, 0.2])
 def test_sums_are_those_of_lightgbm(leaves, missing):
     grown, rows = booster(leaves, missing=missing), asked()
-    forest = Forest.of(grown)
+    forest = Forest.of(grown.model_to_string())
     assert forest is not None
     np.testing.assert_array_equal(forest.raw(rows.T.copy()), grown.predict(rows, raw_score=True))
 
 
 def test_one_row_and_no_row():
     grown, rows = booster(), asked()
-    forest = Forest.of(grown)
+    forest = Forest.of(grown.model_to_string())
     np.testing.assert_allclose(forest.raw(rows[:1].T), grown.predict(rows[:1], raw_score=True), rtol=1e-12)
     assert forest.raw(rows[:0].T).shape == (0,)
 
@@ -54,7 +54,7 @@ def test_one_row_and_no_row():
     "other", [{"leaves": 65, "min_data_in_leaf": 1}, {"trees": 2_000}, {"zero_as_missing": True}]
 )
 def test_what_it_does_not_know_is_left_to_lightgbm(other):
-    assert Forest.of(booster(**other)) is None
+    assert Forest.of(booster(**other).model_to_string()) is None
 
 
 @pytest.mark.parametrize("threshold", [0.1, -0.1, 1 / 3, 1.0, 1e300, -1e300, 1e-300])

@@ -68,15 +68,15 @@ def test_products_with_few_buyers_are_nobodys_neighbours():
 def test_only_the_nearest_are_kept():
     model = fitted(purchases(BREAKFAST), neighbours=1)
     assert model.similar("bread", 10)[0].tolist() == ["butter"]
-    assert len(model.neighbours) == 4
+    assert len(model.table.neighbours) == 4
 
 
 def test_blocks_of_any_size_give_the_same(monkeypatch):
     whole = fitted(checkerboard())
     monkeypatch.setattr(neighbours, "BLOCK_CELLS", 1)
     pieces = fitted(checkerboard())
-    assert pieces.neighbours.tolist() == whole.neighbours.tolist()
-    assert pieces.similarities.tolist() == whole.similarities.tolist()
+    assert pieces.table.neighbours.tolist() == whole.table.neighbours.tolist()
+    assert pieces.table.similarities.tolist() == whole.table.similarities.tolist()
 
 
 def test_old_purchases_can_count_less_at_fitting():

@@ -110,7 +110,7 @@ def test_products_with_few_buyers_take_no_part():
 def test_only_the_strongest_rules_are_kept():
     model = fitted(purchases(HOBBY), neighbours=1)
     assert rules(model, "camera") == {"lens": 1}
-    assert len(model.neighbours) == 3
+    assert len(model.table.neighbours) == 3
 
 
 def test_the_last_order_speaks_loudest():
@@ -133,5 +133,5 @@ def test_blocks_of_any_size_give_the_same(monkeypatch):
     whole = fitted(checkerboard())
     monkeypatch.setattr(neighbours, "BLOCK_CELLS", 1)
     pieces = fitted(checkerboard())
-    assert pieces.neighbours.tolist() == whole.neighbours.tolist()
-    assert pieces.similarities.tolist() == whole.similarities.tolist()
+    assert pieces.table.neighbours.tolist() == whole.table.neighbours.tolist()
+    assert pieces.table.similarities.tolist() == whole.table.similarities.tolist()
