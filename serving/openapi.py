@@ -24,6 +24,13 @@ PAGES = {
     "/metrics": ("metrics", "Counters in the Prometheus text format.", "text/plain"),
     "/docs.json": ("docs", "This document.", "application/json"),
 }
+PLAIN = r"[^\x00-\x1f\x7f-\x9f]"
+PATH_ID = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": 200,
+    "pattern": rf"^{PLAIN}*[^\s\x00-\x1f\x7f-\x9f]{PLAIN}*$",
+}
 TEXTS = ("type", "title", "detail", "code", "request_id", "instance")
 PROBLEM = {
     "type": "object",
@@ -94,7 +101,7 @@ def operation(each: Operation) -> dict[str, Any]:
 
 def parameters(each: Operation) -> list[dict[str, Any]]:
     names = [part[1:-1] for part in each.path.split("/") if part.startswith("{")]
-    return [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names]
+    return [{"name": name, "in": "path", "required": True, "schema": PATH_ID} for name in names]
 
 
 def content(name: str, media_type: str = "application/json") -> dict[str, Any]:

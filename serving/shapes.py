@@ -11,6 +11,16 @@ from patron.models.base import Reason
 from serving.operations import Answer
 
 MAX_IDS = 1000
+
+
+def whole(value: Any) -> Any:
+    """10.0 is an integer to JSON Schema."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+WHOLE = BeforeValidator(whole)
+"""Stands last, so that bounds before it are told in the document."""
+Limit = Annotated[int, Field(ge=1, le=100), WHOLE]
 Id = Annotated[str, Field(min_length=1, max_length=200)]
 CustomerIds = Annotated[list[Id], Field(min_length=1, max_length=MAX_IDS)]
 ProductIds = Annotated[list[Id], Field(max_length=100)]
@@ -20,13 +30,12 @@ def as_list(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
+A_NAME = {"type": "string", "minLength": 1, "maxLength": 200}
 Names = Annotated[
     list[Id],
     Field(max_length=100),
     BeforeValidator(as_list),
-    WithJsonSchema(
-        {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "maxItems": 100}]}
-    ),
+    WithJsonSchema({"anyOf": [A_NAME, {"type": "array", "items": A_NAME, "maxItems": 100}]}),
 ]
 """One name or several."""
 

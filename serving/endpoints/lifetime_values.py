@@ -10,14 +10,14 @@ from pydantic import Field
 
 from serving.operations import Answer, Body, Endpoint, allowed
 from serving.scoring import value_table
-from serving.shapes import Because, CustomerIds, ModelLabel, because
+from serving.shapes import WHOLE, Because, CustomerIds, ModelLabel, because
 
 MODEL = "patron-lifetime-value"
 
 
 class LifetimeValuesRequest(Body):
     customer_ids: CustomerIds
-    horizon_days: Annotated[int, Field(ge=1, le=1825)] | None = None
+    horizon_days: Annotated[int, Field(ge=1, le=1825), WHOLE] | None = None
     """Default: the horizon that the model was trained for."""
 
 

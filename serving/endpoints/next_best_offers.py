@@ -15,7 +15,7 @@ from serving.decision_log import Decision
 from serving.operations import Answer, Body, Endpoint, allowed
 from serving.problems import unavailable
 from serving.scoring import segment_table
-from serving.shapes import Because, Id, ModelLabel, because
+from serving.shapes import WHOLE, Because, Id, ModelLabel, because
 
 MODEL = "patron-offers"
 ABOUT = ("customer_profile:consent_offers", "customer_profile:tier")
@@ -25,7 +25,7 @@ NONE = "none"
 class NextBestOffersRequest(Body):
     customer_id: Id
     channel: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")] | None = None
-    limit: Annotated[int, Field(ge=1, le=20)] = 1
+    limit: Annotated[int, Field(ge=1, le=20), WHOLE] = 1
 
 
 class Offer(Answer):

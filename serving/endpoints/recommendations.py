@@ -6,12 +6,12 @@ from datetime import datetime
 from typing import Annotated, Literal
 
 import bentoml
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from patron.errors import NoChampion
 from serving.ladder import Climbed
 from serving.operations import Answer, Body, Endpoint, allowed
-from serving.shapes import Id, Item, ModelLabel, ProductFilter, ProductIds, items
+from serving.shapes import WHOLE, Id, Item, Limit, ModelLabel, ProductFilter, ProductIds, items
 from serving.storefront import Answered, Question, last_resort, recorded
 
 MAX_OFFSET = 10_000
@@ -19,14 +19,22 @@ MAX_OFFSET = 10_000
 Fallback = Literal["session", "similar", "regional", "popular", "static"]
 
 
+NEXT_PAGE = {
+    "if": {"properties": {"offset": {"exclusiveMinimum": 0}}, "required": ["offset"]},
+    "then": {"properties": {"recommendation_id": {"type": "string"}}, "required": ["recommendation_id"]},
+}
+
+
 class RecommendationsRequest(Body):
+    model_config = ConfigDict(json_schema_extra=NEXT_PAGE)
+
     customer_id: Id | None = None
     session_id: Id | None = None
     """Of a guest, or of a customer before signing in."""
     placement: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")] = "home"
     product_ids: ProductIds = Field(default_factory=list)
     """What is on the page or in the basket: context, never answered."""
-    limit: Annotated[int, Field(ge=1, le=100)] = 10
+    limit: Limit = 10
     filter: ProductFilter = ProductFilter()
     exclude_product_ids: ProductIds = Field(default_factory=list)
     diversity: Annotated[float, Field(ge=0, le=1)] | None = None
@@ -34,7 +42,7 @@ class RecommendationsRequest(Body):
     explain: bool = False
     recommendation_id: Annotated[str, Field(pattern=r"^[0-9a-f-]{36}$")] | None = None
     """Of the answer whose next page is asked for."""
-    offset: Annotated[int, Field(ge=0, le=MAX_OFFSET)] = 0
+    offset: Annotated[int, Field(ge=0, le=MAX_OFFSET), WHOLE] = 0
     """How many of its products were shown already; none of them is answered again."""
 
     @model_validator(mode="after")

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Literal
 
 import bentoml
-from pydantic import Field
 
 from serving.operations import Answer, Body, Endpoint, allowed
-from serving.shapes import Id, Item, ModelLabel, ProductFilter, items
+from serving.shapes import Id, Item, Limit, ModelLabel, ProductFilter, items
 from serving.storefront import Question, recorded
 
 
 class SimilarProductsRequest(Body):
     product_id: Id
     kind: Literal["similar", "bought_together"] = "similar"
-    limit: Annotated[int, Field(ge=1, le=100)] = 10
+    limit: Limit = 10
     filter: ProductFilter = ProductFilter()
 
 

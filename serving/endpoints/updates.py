@@ -23,7 +23,7 @@ PLAIN = r"^[^\x00-\x1f\x7f-\x9f]*$"
 Text = Annotated[str, Field(min_length=1, max_length=LONGEST["text"], pattern=PLAIN)]
 Name = Annotated[str, Field(min_length=1, max_length=LONGEST["id"], pattern=PLAIN)]
 Money = Annotated[float, Field(ge=0, lt=LARGEST)]
-Names = Annotated[list[Name], Field(max_length=10_000)]
+Names = Annotated[list[Name], Field(max_length=500)]
 
 
 class ProductUpdate(Body):

@@ -45,7 +45,6 @@ def environment(settings: Settings, folder: Path) -> dict[str, str]:
         "PATRON_TEST_AUDIT": str(folder / "audit.txt"),
         "PATRON_HOME": str(settings.home),
         "PATRON_CLOCK": "data",
-        "PATRON_MAX_BODY_BYTES": "65536",
         "PATRON_REQUEST_TIMEOUT_SECONDS": "20",
         "PATRON_CORS_ORIGINS": '["https://shop.example"]',
     }
