@@ -8,7 +8,9 @@ import socket
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -110,6 +112,41 @@ def test_several_workers_share_the_port_and_the_counters_and_all_end(
         left = alive(found.pid)
     assert not [each for each in left if each.is_running() and each.status() != psutil.STATUS_ZOMBIE]
     assert not (tmp_path / "audit.txt").exists()
+
+
+def test_an_event_and_an_update_count_on_every_worker_within_a_second(shop: Settings, tmp_path: Path) -> None:
+    """Each request comes on a connection of its own, so that both workers are among those that answer."""
+    admin = {"X-API-Key": create(shop.home / "keys.json", "two-workers", ["storefront", "crm"])[0]}
+    with running(shop, tmp_path, "--workers", "2") as found:
+        visitor = {"session_id": "of-two-workers", "limit": 30, "explain": True}
+
+        def asked() -> list[dict[str, Any]]:
+            answers = []
+            for _ in range(12):
+                with httpx.Client() as fresh:
+                    url = f"{found.url}/v1/recommendations"
+                    answers.append(fresh.post(url, json=visitor, headers=admin, timeout=60).json())
+            return answers
+
+        assert {each["fallback"] for each in asked()} == {"popular"}
+        event = {
+            "event_id": "seen-on-one-worker",
+            "occurred_at": datetime.now(UTC).isoformat(),
+            "name": "view_item",
+            "session_id": "of-two-workers",
+            "product_id": "p00",
+        }
+        sent = httpx.post(f"{found.url}/v1/events", json={"events": [event]}, headers=admin, timeout=60)
+        assert sent.status_code == 202
+        for answer in asked():
+            assert answer["fallback"] == "session" and answer["items"][0]["product_id"] == "p01"
+            assert answer["items"][0]["reasons"][0]["product_id"] == "p00"
+        gone = {"in_stock": False}
+        httpx.put(f"{found.url}/v1/products/p01", json=gone, headers=admin, timeout=60).raise_for_status()
+        for answer in asked():
+            assert "p01" not in {each["product_id"] for each in answer["items"]}
+        back = {"in_stock": True}
+        httpx.put(f"{found.url}/v1/products/p01", json=back, headers=admin, timeout=60).raise_for_status()
 
 
 def alive(pid: int) -> list[psutil.Process]:
