@@ -44,7 +44,7 @@ ui: $(READY) ## open the MLflow UI on this project's runs
 lock: ## pin the newest packages that pyproject.toml allows
 	rm -rf $(VENV)-lock
 	$(PYTHON) -m venv $(VENV)-lock
-	$(VENV)-lock/bin/pip install '.[train,demo,dev]'
+	$(VENV)-lock/bin/pip install '.[train,demo,redis,dev]'
 	$(VENV)-lock/bin/pip check
 	sed -n '/^#/p' requirements.lock > $(VENV)-lock/pins
 	$(VENV)-lock/bin/pip freeze --exclude patron | sed 's/+cpu$$//' >> $(VENV)-lock/pins

@@ -135,12 +135,11 @@ def test_the_docs_name_no_command_that_is_not_there():
 
 def operations() -> list[str]:
     """METHOD path of everything that the service answers."""
-    from serving.endpoints import customers
     from serving.openapi import PAGES as OPEN
     from serving.operations import operations as listed
-    from serving.service import service
+    from serving.service import ROUTES, service
 
-    known = [*listed(service), customers.OPERATION]
+    known = [*listed(service), *ROUTES]
     return [f"{each.method} {each.path}" for each in known] + [f"GET {path}" for path in OPEN]
 
 
