@@ -98,7 +98,7 @@ def parts(column: Any, name: str, kind: str) -> tuple[Lengths, Lengths, list[Ite
     if child.null_count and child[int(ends[0]) : int(ends[-1])].null_count:
         raise FeatureError(f"A list of {name} has a gap; a list of features has none.")
     if kind in LISTS:
-        values = slots(child.fill_null(0), kind[6:-1])
+        values = slots(child, kind[6:-1])
         return counts, counts * WORD, [cut(memoryview(values.tobytes()), ends * WORD)]
     elements, width, character = texts(child)
     head = width_word(b"", width, character)
