@@ -53,7 +53,7 @@ class ALS(Recommender):
     def __init__(self, config: ALSConfig | None = None) -> None:
         self.config = config or ALSConfig()
         self.product_ids: NDArray[np.str_] = np.zeros(0, dtype="U1")
-        self.item_factors: NDArray[np.float32] = np.zeros((0, self.config.factors), dtype=np.float32)
+        self.products = ByLength.of(np.zeros((0, self.config.factors), dtype=np.float32))
         self.item_weights: NDArray[np.float32] = np.zeros(0, dtype=np.float32)
         self.mean_length = 1.0
 
@@ -63,8 +63,22 @@ class ALS(Recommender):
 
     @cached_property
     def _gram(self) -> NDArray[np.float64]:
-        factors = self.item_factors.astype(np.float64)
+        factors = self.products.vectors.astype(np.float64)
         return factors.T @ factors
+
+    @property
+    def item_factors(self) -> NDArray[np.float32]:
+        """A copy of the products' vectors, in the order of `product_ids`."""
+        return self.factors_of(np.arange(len(self.products.order)))
+
+    @item_factors.setter
+    def item_factors(self, factors: NDArray[np.float32]) -> None:
+        self.products = ByLength.of(factors)
+        self.__dict__.pop("_gram", None)
+
+    def factors_of(self, positions: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Vectors of some products, shape (len(positions), factors)."""
+        return self.products.of_products(positions)
 
     def fit(
         self,
@@ -76,8 +90,7 @@ class ALS(Recommender):
     ) -> None:
         """Factorise orders by customer and product. Same seed, same factors; guests' lines are left out."""
         self.product_ids = interactions.product_ids
-        for cached in ("index", "_gram", "_by_length"):
-            self.__dict__.pop(cached, None)
+        self.__dict__.pop("index", None)
         counts, days = _order_counts(interactions)
         self._learn_weights(counts)
         if counts.nnz == 0:
@@ -156,10 +169,10 @@ class ALS(Recommender):
         known = positions >= 0
         positions, times = positions[known], np.maximum(history.times_bought[known], 1).astype(np.float64)
         if len(positions) == 0:
-            return np.zeros(self.item_factors.shape[1], dtype=np.float32)
+            return np.zeros(self.products.vectors.shape[1], dtype=np.float32)
         lengths = np.full(len(times), times.sum())
         confidence = self._confidence(times, history.days_since[known], positions, lengths)
-        bought = self.item_factors[positions].astype(np.float64)
+        bought = self.factors_of(positions).astype(np.float64)
         left = (bought.T * (confidence - 1)) @ bought
         left += self._gram
         left.flat[:: len(left) + 1] += self._penalty(np.asarray(len(times)))
@@ -170,11 +183,7 @@ class ALS(Recommender):
         return self.item_factors @ self.customer_factors(history)
 
     def asked(self, history: CustomerHistory) -> Asked:
-        return Nearest(self._by_length, self.customer_factors(history))
-
-    @cached_property
-    def _by_length(self) -> ByLength:
-        return ByLength.of(self.item_factors)
+        return Nearest(self.products, self.customer_factors(history))
 
     def save(self, folder: Path) -> None:
         write_arrays(

@@ -127,8 +127,9 @@ class Blend(Recommender):
         self._share_index()
 
     def _share_index(self) -> None:
-        """One dictionary of product ids for all sources."""
+        """One list of product ids, and one dictionary of them, for all sources."""
         for source in self.sources.values():
+            source.product_ids = self.catalogue.product_ids
             source.__dict__["index"] = self.catalogue.index
 
     def fit_weights(
@@ -405,7 +406,7 @@ class Blend(Recommender):
         """The products' factors at length 1, shape (m, factors); None without such a source."""
         if not isinstance(source := self.sources.get("als"), ALS):
             return None
-        found = source.item_factors[positions]
+        found = source.factors_of(positions)
         lengths = np.linalg.norm(found, axis=1, keepdims=True)
         return np.divide(found, lengths, out=np.zeros_like(found), where=lengths > 0)
 

@@ -43,6 +43,10 @@ class ByLength:
         place[order] = np.arange(len(order))
         return cls(vectors[order], shortness[order], order, place)
 
+    def of_products(self, positions: Positions) -> NDArray[np.float32]:
+        """Vectors of some products."""
+        return self.vectors.take(self.place[positions], axis=0)
+
     def reaching(self, score: float, length: float) -> int:
         """How many products, the longest, can reach a score with a vector of this length."""
         if score <= 0:
@@ -72,4 +76,4 @@ class Nearest(Asked):
         return best_first(positions[kept], scores[found][kept], depth)
 
     def at(self, positions: Positions) -> Scores:
-        return self.products.vectors[self.products.place[positions]] @ self.vector
+        return self.products.of_products(positions) @ self.vector

@@ -99,17 +99,17 @@ class Content(Recommender):
         return np.asarray(self.facts @ (profile / length), dtype=np.float32)
 
     def asked(self, history: CustomerHistory) -> Asked:
+        kinds = self._kinds
         positions, weights = self._bought(history)
         profile = summed(rows_of(self._cells, positions), weights, self.facts.shape[1])
         length = np.sqrt(profile @ profile)
         if length == 0:
             return Few(positions[:0], weights[:0])
-        kinds = self._kinds
         return _Alike(kinds, dotted(kinds.cells, profile / length))
 
     @cached_property
     def _cells(self) -> Compressed:
-        return narrow(self.facts.indptr), self.facts.indices.astype(np.int32), self.facts.data
+        return narrow(self.facts.indptr), self.facts.indices.astype(np.int32, copy=False), self.facts.data
 
     @cached_property
     def _kinds(self) -> Kinds:
@@ -205,7 +205,7 @@ class Kinds:
         )
         members = np.argsort(kind, kind="stable")
         starts = np.searchsorted(kind[members], np.arange(len(numbers) + 1))
-        whole = narrow(facts.indptr), facts.indices.astype(np.int32), facts.data
+        whole = narrow(facts.indptr), facts.indices.astype(np.int32, copy=False), facts.data
         return cls(rows_of(whole, members[starts[:-1]]), kind, starts, members)
 
 

@@ -81,7 +81,7 @@ class Ranker:
 
     @cached_property
     def _forest(self) -> Forest | None:
-        return Forest.of(self.trees.booster.model_to_string())
+        return Forest.of(self.trees.text)
 
     @cached_property
     def importance(self) -> dict[str, float]:
