@@ -10,9 +10,9 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
+import os
 import re
 import time
-import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -172,22 +172,26 @@ class Gateway:
 
     async def answer(self, operation: Operation, values: Mapping[str, str], body: Any, client: str) -> Reply:
         """The handler's answer, if there is a place for one more request and it comes in time."""
+        parts = self.parts()
+        if operation.quick is not None and operation.quick(parts, body):
+            return Reply(operation.status, encoded(operation.handle, parts, values, body), JSON)
         if self.in_flight.total() >= IN_FLIGHT:
             raise unavailable("overloaded", "The service is at its limit. Try again shortly.", 1)
         if self.in_flight[client] >= IN_FLIGHT_PER_CLIENT:
             retry = {"retry-after": "1"}
             raise Problem(429, "too_many_requests", "Too many requests at once.", headers=retry)
         self.in_flight[client] += 1
-        task = self.started(operation, values, body)
+        task = self.started(operation, parts, values, body)
         task.add_done_callback(lambda done: self.release(client, done))
         finished, _ = await asyncio.wait({task}, timeout=self.settings.request_timeout_seconds)
         if not finished:
             raise unavailable("timeout", "The answer took too long. Ask for less, or try again.", 1)
         return Reply(operation.status, task.result(), JSON)
 
-    def started(self, operation: Operation, values: Mapping[str, str], body: Any) -> asyncio.Future[bytes]:
+    def started(
+        self, operation: Operation, parts: Parts, values: Mapping[str, str], body: Any
+    ) -> asyncio.Future[bytes]:
         """The handler at work: on the loop where it waits by itself, else in a thread."""
-        parts = self.parts()
         if operation.waits:
             return asyncio.ensure_future(waited(operation, parts, values, body))
         context = contextvars.copy_context()  # for the request id of what is logged
@@ -222,11 +226,12 @@ class Headers:
     """A request's headers, as bytes: they need not be ASCII."""
 
     def __init__(self, scope: Scope) -> None:
-        self._pairs = scope["headers"]
+        self._values = dict(reversed(scope["headers"]))  # the first of several counts
 
     def get(self, name: bytes) -> bytes:
         """The value, empty where there is none; only the first of several."""
-        return next((value for key, value in self._pairs if key == name), b"")
+        value: bytes = self._values.get(name, b"")
+        return value
 
     def text(self, name: bytes) -> str:
         return self.get(name).decode("latin-1")
@@ -235,7 +240,7 @@ class Headers:
 def identify(headers: Headers) -> str:
     """The caller's request id where it is well-formed, else a new one."""
     given = headers.get(b"x-request-id")
-    return given.decode() if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+    return given.decode() if REQUEST_ID.fullmatch(given) else os.urandom(16).hex()
 
 
 def check_host(headers: Headers) -> None:

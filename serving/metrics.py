@@ -38,9 +38,16 @@ class Metrics:
             registry=self.registry,
         )
 
+        self.known: dict[tuple[str, int], tuple[Any, Any]] = {}
+
     def observe(self, operation: str, status: int, seconds: float) -> None:
-        self.requests.labels(operation, str(status)).inc()
-        self.seconds.labels(operation).observe(seconds)
+        found = self.known.get((operation, status))
+        if found is None:
+            found = self.requests.labels(operation, str(status)), self.seconds.labels(operation)
+            self.known[operation, status] = found
+        requests, took = found
+        requests.inc()
+        took.observe(seconds)
 
     def page(self, workers: int) -> Reply:
         """The Prometheus text format, summed over all workers."""

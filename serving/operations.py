@@ -57,6 +57,8 @@ class Operation:
     summary: str = ""
     problems: tuple[int, ...] = ()
     status: int = 200
+    quick: Callable[[Parts, Any], bool] | None = None
+    """Whether, for this body, the handler takes less time than handing it to a thread."""
     pattern: re.Pattern[str] = field(init=False)
     waits: bool = field(init=False)
     """Whether the handler is a coroutine, which does its own waiting; others run in a thread."""
@@ -67,11 +69,14 @@ class Operation:
         object.__setattr__(self, "waits", inspect.iscoroutinefunction(self.handle))
 
 
-def allowed(*scopes: Scope, status: int = 200) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Let keys with any of `scopes` call this handler, whose good answers carry `status`."""
+def allowed(
+    *scopes: Scope, status: int = 200, quick: Callable[[Parts, Any], bool] | None = None
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Let keys with any of `scopes` call this handler. `status`, `quick`: as an Operation has them."""
 
     def decorate(handler: Callable[..., Any]) -> Callable[..., Any]:
-        handler.scopes, handler.status = frozenset(scopes), status  # type: ignore[attr-defined]
+        told: Any = handler
+        told.scopes, told.status, told.quick = frozenset(scopes), status, quick
         return handler
 
     return decorate
@@ -100,6 +105,7 @@ def posted(endpoint: type[Endpoint], method: Any) -> Operation:
         summary=(method.func.__doc__ or "").strip(),
         problems=(400, 413, 415, 422),
         status=getattr(method.func, "status", 200),
+        quick=getattr(method.func, "quick", None),
     )
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 import bentoml
 
 from serving.operations import Answer, Body, Endpoint, allowed
-from serving.scoring import churn_table
+from serving.scoring import churn_table, few
 from serving.shapes import Because, CustomerIds, ModelLabel, because
 
 MODEL = "patron-churn"
@@ -39,7 +39,7 @@ class ChurnScoresAnswer(Answer):
 
 class ChurnScores(Endpoint):
     @bentoml.api(route="/v1/churn-scores")
-    @allowed("crm")
+    @allowed("crm", quick=few)
     def churn_scores(self, body: ChurnScoresRequest, /) -> ChurnScoresAnswer:
         """Score up to 1000 customers, in the order given; one who is not known is `unknown`, not an error."""
         served = self.parts.model(MODEL)

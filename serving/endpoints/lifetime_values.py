@@ -9,7 +9,7 @@ import bentoml
 from pydantic import Field
 
 from serving.operations import Answer, Body, Endpoint, allowed
-from serving.scoring import value_table
+from serving.scoring import few, value_table
 from serving.shapes import WHOLE, Because, CustomerIds, ModelLabel, because
 
 MODEL = "patron-lifetime-value"
@@ -42,7 +42,7 @@ class LifetimeValuesAnswer(Answer):
 
 class LifetimeValues(Endpoint):
     @bentoml.api(route="/v1/lifetime-values")
-    @allowed("crm")
+    @allowed("crm", quick=few)
     def lifetime_values(self, body: LifetimeValuesRequest, /) -> LifetimeValuesAnswer:
         """Value up to 1000 customers, in the order given; one who is not known is `unknown`, not an error."""
         served = self.parts.model(MODEL)

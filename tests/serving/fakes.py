@@ -71,6 +71,7 @@ def parts_of(home: Path, features: FakeFeatures | None = None, **models: Any) ->
     settings = load_settings(
         home=home,
         clock="data",
+        online_store="sqlite",  # whose reads may take long, as those of the fake may
         max_body_bytes=2048,
         request_timeout_seconds=0.5,
         cors_origins=["https://shop.example"],
