@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import bentoml
 from pydantic import ConfigDict, Field, model_validator
@@ -19,7 +19,7 @@ MAX_OFFSET = 10_000
 Fallback = Literal["session", "similar", "regional", "popular", "static"]
 
 
-NEXT_PAGE = {
+NEXT_PAGE: dict[str, Any] = {
     "if": {"properties": {"offset": {"exclusiveMinimum": 0}}, "required": ["offset"]},
     "then": {"properties": {"recommendation_id": {"type": "string"}}, "required": ["recommendation_id"]},
 }
