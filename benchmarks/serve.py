@@ -54,6 +54,7 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--home", type=Path, default=Path("var/bench-serve"), help="made once and kept")
     parser.add_argument("--only", nargs="+", choices=QUESTIONS, default=list(QUESTIONS))
+    parser.add_argument("--match", nargs="+", default=[""], help="endpoints with one of these in their name")
     parser.add_argument("--customers", type=int, default=100_000)
     parser.add_argument("--products", type=int, default=50_000)
     parser.add_argument("--seconds", type=float, default=4.0, help="of each load")
@@ -89,8 +90,11 @@ def measured(asked: argparse.Namespace) -> dict[str, Any]:
     os.sched_setaffinity(0, generator)
     found: dict[str, Any] = {}
     with ExitStack() as stack:
+        match = tuple(asked.match)
         models = "those of the home as it was found" if asked.as_it_is else MODELS
-        bench = questions.Bench(home, asked.seconds, asked.connections, asked.rounds, servers, stack, models)
+        bench = questions.Bench(
+            home, asked.seconds, asked.connections, asked.rounds, servers, stack, models, match
+        )
         shop = opened(bench, asked, generator) if set(asked.only) - {"materializing"} else None
         for name in asked.only:
             console.note(f"Measuring {name}")

@@ -70,11 +70,26 @@ def running_redis(home: Home, cores: set[int]) -> Iterator[Server]:
         if not wait_loaded(port):
             home.forget(("redis",))
         write_config(home, port)
-        of = f"{home.made['features']['of']} {FACTORS} {references(home)} {recommender_references(home)}"
-        with home.step("redis", of) as told:
+        with home.step("redis", loaded_from(home)) as told:
             if told is not None:
                 told["rows"] = load(home, port)
         yield server
+
+
+def used(home: Home) -> list[str]:
+    """Names of the views that the peers read."""
+    from features.views import split
+
+    return list(split([*references(home), *recommender_references(home)]))
+
+
+def loaded_from(home: Home) -> str:
+    """What Redis was loaded from: the newest snapshots, told by their hashes."""
+    from features import build
+
+    day = f"{build.built_cutoffs(home.settings)[-1]:%Y-%m-%d}"
+    known = build.index(home.settings)["views"]
+    return f"{ {name: known[name][day]['hash'] for name in used(home)} } {FACTORS}"
 
 
 def wait_loaded(port: int) -> bool:
@@ -110,14 +125,14 @@ def load(home: Home, port: int) -> dict[str, int]:
 
     from features import build
     from features.store import entities, feast_view
-    from features.views import named, split
+    from features.views import named
 
     store = FeatureStore(repo_path=str(folder(home)))
     with Redis("127.0.0.1", port) as plain:
         plain.flushall()
     cutoff = build.built_cutoffs(home.settings)[-1]
-    used = split([*references(home), *recommender_references(home)])
-    views = [feast_view(home.settings, named(name)) for name in used]
+    names = used(home)
+    views = [feast_view(home.settings, named(name)) for name in names]
     vector = FeatureView(
         name=VECTOR_VIEW,
         entities=[Entity(name="customer", join_keys=["customer_id"], value_type=ValueType.STRING)],
@@ -128,7 +143,7 @@ def load(home: Home, port: int) -> dict[str, int]:
     )
     store.apply([entities()["customer"], *views, vector])
     rows = {}
-    for name in used:
+    for name in names:
         console.note(f"  {name} into Redis")
         part = pd.read_parquet(build.folder(home.settings, name, cutoff) / "part.parquet")
         rows[name] = written(store, name, part)

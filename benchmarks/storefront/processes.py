@@ -181,7 +181,7 @@ class Server:
         return max(held, default=0), sum(held)
 
     def rest(self) -> None:
-        """Wait, not for ever, until it has done what nobody waits for any more: the next load pays its own."""
+        """Wait, not for ever, until it has done what nobody waits for any more."""
         for _ in range(int(REST_SECONDS / REST_LOOK_SECONDS)):
             before = cpu_seconds(self.pids)
             time.sleep(REST_LOOK_SECONDS)
@@ -193,15 +193,17 @@ class Server:
         if self.process is None:
             return
         pids = self.pids
-        if self.process.poll() is None:
-            self.process.terminate()
+        self.process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(END_SECONDS)
         for pid in pids:
-            alive = pid == self.process.pid and self.process.poll() is None
-            if alive or (pid != self.process.pid and fields(Path(f"/proc/{pid}/stat"))):
-                os.kill(pid, signal.SIGKILL)
+            if resident(pid):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
         self.process.wait()
+        patience = time.perf_counter() + END_SECONDS
+        while any(map(resident, pids)) and time.perf_counter() < patience:
+            time.sleep(LOOK_SECONDS)
 
 
 QUIET = {

@@ -123,10 +123,9 @@ def recommendation_bars(rows: dict[str, Any]) -> Iterator[Bar]:
 
 def tail_bars(found: dict[str, Any]) -> Iterator[Bar]:
     """Of the service alone."""
-    asked = [("churn", questions.CHURN_ONE), ("recommendations", questions.HOME)]
-    told = [(label, by_name(found, question).get(questions.SERVICE)) for question, label in asked]
-    told += [(label, row) for label, row in by_name(found, "endpoints").items()]
-    for label, row in told:
+    beside = {"churn": questions.CHURN_ONE, "recommendations": questions.HOME}
+    told = {label: by_name(found, question).get(questions.SERVICE) for question, label in beside.items()}
+    for label, row in (told | by_name(found, "endpoints")).items():
         if row is not None:
             yield bar(f"{label}: p99 over p50 at one connection", tail(row), TAIL_TIMES, most=True)
 
