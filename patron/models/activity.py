@@ -105,11 +105,11 @@ def one(rows: FeatureRows) -> One:
 
 def clean(rows: FeatureRows) -> Clean:
     """Every feature of TYPES that the rows have."""
-    return (
-        rows
-        if isinstance(rows, Clean)
-        else Clean({name: column(rows, name) for name in TYPES if name in rows})
-    )
+    if isinstance(rows, Clean):
+        return rows
+    if hasattr(rows, "row"):
+        return Clean({name: np.array([number]) for name, number in one(rows).items()})
+    return Clean({name: column(rows, name) for name in TYPES if name in rows})
 
 
 def column(rows: FeatureRows | One, name: str) -> Any:

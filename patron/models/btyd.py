@@ -37,17 +37,24 @@ NODES, WEIGHTS = np.polynomial.legendre.leggauss(32)
 
 
 class PurchaseModel(Protocol):
-    """What the models of purchase counts share; arguments broadcast, answers have shape (customers,)."""
+    """What the models of purchase counts share; arguments broadcast, answers have shape (customers,).
+
+    alive: `probability_alive` of the same customers, where it is known already.
+    """
 
     log_likelihood: float
 
-    def expected_purchases(self, t: ArrayLike, x: Numbers, t_x: Numbers, T: Numbers) -> Numbers:
+    def expected_purchases(
+        self, t: ArrayLike, x: Numbers, t_x: Numbers, T: Numbers, alive: Numbers | None = None
+    ) -> Numbers:
         """Mean number of purchases in (T, T + t]."""
 
     def probability_alive(self, x: Numbers, t_x: Numbers, T: Numbers) -> Numbers:
         """P(still a customer at T)."""
 
-    def probability_of_purchase(self, t: ArrayLike, x: Numbers, t_x: Numbers, T: Numbers) -> Numbers:
+    def probability_of_purchase(
+        self, t: ArrayLike, x: Numbers, t_x: Numbers, T: Numbers, alive: Numbers | None = None
+    ) -> Numbers:
         """P(at least one purchase in (T, T + t])."""
 
 
@@ -126,15 +133,19 @@ class ParetoNBD(Fitted):
         """P(still a customer at T). Source: Fader & Hardie 2005, the same note."""
         return expit(self._log_alive(x, T) - self._log_stopped(x, t_x, T))
 
-    def expected_purchases(self, t: ArrayLike, x: Numbers, t_x: Numbers, T: Numbers) -> Numbers:
+    def expected_purchases(
+        self, t: ArrayLike, x: Numbers, t_x: Numbers, T: Numbers, alive: Numbers | None = None
+    ) -> Numbers:
         """Mean number of purchases in (T, T + t]. Source: Schmittlein et al. 1987."""
         growth = np.log1p(np.asarray(t) / (self.beta + T))
         excess = self.s - 1
         years = growth if abs(excess) < 1e-9 else -np.expm1(-excess * growth) / excess
         rate = (self.r + x) * (self.beta + T) / (self.alpha + T)
-        return self.probability_alive(x, t_x, T) * rate * years
+        return (self.probability_alive(x, t_x, T) if alive is None else alive) * rate * years
 
-    def probability_of_purchase(self, t: ArrayLike, x: Numbers, t_x: Numbers, T: Numbers) -> Numbers:
+    def probability_of_purchase(
+        self, t: ArrayLike, x: Numbers, t_x: Numbers, T: Numbers, alive: Numbers | None = None
+    ) -> Numbers:
         """P(at least one purchase in (T, T + t]).
 
         Given alive, with r' = r + x, alpha' = alpha + T, beta' = beta + T, integrate over u in (0, t)
@@ -146,7 +157,7 @@ class ParetoNBD(Fitted):
         w = most[..., None] * (NODES + 1) / 2
         u = until[..., None] * np.expm1(-np.log1p(-w) / shape[..., None])
         kept = np.exp(-self.s * np.log1p(u / (self.beta + np.asarray(T))[..., None]))
-        return self.probability_alive(x, t_x, T) * most * (kept @ WEIGHTS) / 2
+        return (self.probability_alive(x, t_x, T) if alive is None else alive) * most * (kept @ WEIGHTS) / 2
 
 
 @dataclass(frozen=True)
@@ -188,18 +199,27 @@ class BGNBD(Fitted):
         """P(still a customer at T). 1 for every one-time buyer: never use it as a churn score."""
         return expit(-self._log_stopped_odds(x, t_x, T))
 
-    def expected_purchases(self, t: ArrayLike, x: Numbers, t_x: Numbers, T: Numbers) -> Numbers:
+    def expected_purchases(
+        self, t: ArrayLike, x: Numbers, t_x: Numbers, T: Numbers, alive: Numbers | None = None
+    ) -> Numbers:
         """Mean number of purchases in (T, T + t]. Source: Fader, Hardie & Lee 2005, equation 10."""
         r, alpha, a, b, _ = astuple(self)
         a = a if abs(a - 1) > 1e-6 else 1 + 1e-6
         z = np.asarray(t) / (alpha + T + t)
         kept = (1 - z) ** (a - 1) * hyp2f1(a + b - 1 - r, a - 1, a + b + x - 1, z)
-        return self.probability_alive(x, t_x, T) * (a + b + x - 1) / (a - 1) * (1 - kept)
+        return (
+            (self.probability_alive(x, t_x, T) if alive is None else alive)
+            * (a + b + x - 1)
+            / (a - 1)
+            * (1 - kept)
+        )
 
-    def probability_of_purchase(self, t: ArrayLike, x: Numbers, t_x: Numbers, T: Numbers) -> Numbers:
+    def probability_of_purchase(
+        self, t: ArrayLike, x: Numbers, t_x: Numbers, T: Numbers, alive: Numbers | None = None
+    ) -> Numbers:
         """P(at least one purchase in (T, T + t]): alive, and a Poisson of mixed rate not zero."""
         waits = -np.expm1(-(self.r + x) * np.log1p(np.asarray(t) / (self.alpha + T)))
-        return self.probability_alive(x, t_x, T) * waits
+        return (self.probability_alive(x, t_x, T) if alive is None else alive) * waits
 
 
 @dataclass(frozen=True)

@@ -49,16 +49,26 @@ class Buying:
     @remembered
     def value(self, rows: FeatureRows) -> Numbers:
         """Expected spend of one purchase day, shape (customers,)."""
-        x, _, _, mean = summaries(rows)
+        x, _, _, mean = self.summaries(rows)
         if self.spend is None:
             return np.full(len(x), np.nan)
         return np.where(known_customers(rows), self.spend.expected_spend(x, mean), np.nan)
 
+    @remembered
+    def summaries(self, rows: FeatureRows) -> tuple[Numbers, Numbers, Numbers, Numbers]:
+        return summaries(rows)
+
+    @remembered
+    def alive(self, rows: FeatureRows) -> Numbers:
+        """P(still a customer), shape (customers,), where purchases were fitted."""
+        assert self.purchases is not None
+        return self.purchases.probability_alive(*self.summaries(rows)[:3])
+
     def _ask(self, question: str, rows: FeatureRows, horizon_days: float) -> Numbers:
-        x, t_x, T, _ = summaries(rows)
+        x, t_x, T, _ = self.summaries(rows)
         if self.purchases is None or not len(x):
             return np.full(len(x), np.nan)
-        answer = getattr(self.purchases, question)(horizon_days / WEEK, x, t_x, T)
+        answer = getattr(self.purchases, question)(horizon_days / WEEK, x, t_x, T, self.alive(rows))
         return np.where(known_customers(rows), answer, np.nan)
 
     def document(self) -> dict[str, Any]:

@@ -185,12 +185,16 @@ class LifetimeValue(Model):
     def _orders(self, rows: FeatureRows, horizon: int) -> Numbers:
         """Buy-till-you-die, at the level that was seen; the past repeats itself where that has no fit."""
         orders = self.orders_level * self.buying.orders(rows, horizon)
-        return np.where(np.isnan(orders), history(rows, "orders", horizon), orders)
+        missing = np.isnan(orders)
+        return np.where(missing, history(rows, "orders", horizon), orders) if missing.any() else orders
 
     @activity.remembered
     def _active(self, rows: FeatureRows, horizon: int) -> Numbers:
         chance = self.buying.active(rows, horizon)
-        return np.where(np.isnan(chance), -np.expm1(-history(rows, "orders", horizon)), chance)
+        missing = np.isnan(chance)
+        if not missing.any():
+            return chance
+        return np.where(missing, -np.expm1(-history(rows, "orders", horizon)), chance)
 
     def _set_tiers(self, values: Numbers) -> None:
         high = 1 - self.config.high_tier_share

@@ -103,7 +103,8 @@ class Trees:
         if not len(inputs):
             return np.zeros(0)
         if len(inputs) == 1:
-            return np.array([self.native.one(inputs[0].tolist())])
+            row = inputs[0]
+            return np.array([self.shap.one(row)[0] if self.shap else self.native.one(row.tolist())])
         return self.native.predict(inputs)
 
     def explained(self, inputs: Numbers) -> tuple[float, Numbers]:
