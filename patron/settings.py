@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -17,6 +17,8 @@ from pydantic_settings import (
 from patron.errors import ConfigurationError
 
 PROJECT = Path(__file__).resolve().parent.parent
+SIMPLER_RUNGS = 4
+"""Ways to answer a page below the personal one, each with a time of its own."""
 
 
 class Settings(BaseSettings):
@@ -58,7 +60,7 @@ class Settings(BaseSettings):
     """Processes that answer."""
     request_timeout_seconds: float = Field(default=2.0, gt=0)
     """After this long a request is answered with 503."""
-    personal_budget_seconds: float = Field(default=0.25, gt=0)
+    personal_budget_seconds: float = Field(default=0.4, gt=0)
     """How long the personal answer of a page may take before a simpler one is given."""
     fallback_budget_seconds: float = Field(default=0.1, gt=0)
     """The same for each of the simpler ones."""
@@ -74,6 +76,17 @@ class Settings(BaseSettings):
     """How long events stay in the log after they were moved: live features look back 30 days."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The least severe message that is logged."""
+
+    @model_validator(mode="after")
+    def in_time(self) -> Self:
+        """All rungs of a page must fit into the time that a request has."""
+        all_rungs = self.personal_budget_seconds + SIMPLER_RUNGS * self.fallback_budget_seconds
+        if all_rungs > self.request_timeout_seconds:
+            raise ValueError(
+                f"personal_budget_seconds and {SIMPLER_RUNGS} times fallback_budget_seconds make {all_rungs:g} "
+                "s, more than request_timeout_seconds: no time is left for the last rungs of a page"
+            )
+        return self
 
     @property
     def lake(self) -> Path:

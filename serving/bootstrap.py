@@ -14,6 +14,7 @@ from patron.errors import ArtifactError, FeatureError, NoChampion, PatronError
 from patron.events.answers import AnswerLog
 from patron.events.log import EventLog
 from patron.models.base import CustomerHistory, Model, open_model
+from patron.models.explanations import as_history
 from patron.models.placements import HOME
 from patron.models.rules import Rules, load_rules
 from patron.settings import Settings
@@ -231,5 +232,7 @@ def warm(parts: Parts) -> None:
         log.warning("The first read of features failed", exc_info=parts.features is not None)
     served = parts.models.get(RECOMMENDER)
     if served is not None:
-        served.model.recommend(CustomerHistory.empty(), 1)
+        popular = [each.product_id for each in served.model.popular(3)]
+        served.model.recommend(as_history(popular), 10, diversity=0.1)
+        served.model.recommend(CustomerHistory.empty(), 10, context_product_ids=popular, placement="product")
         parts.static.keep(served.model)

@@ -22,7 +22,7 @@ from serving.problems import Problem
 Q = TypeVar("Q")
 A = TypeVar("A")
 
-FAILURES = 3
+FAILURES = 5
 """So many in a row open a breaker."""
 OPEN_SECONDS = 5.0
 """How long an open one lets nothing through."""

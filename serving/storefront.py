@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from patron.events.answers import Shown
 from patron.models.base import HISTORY, PROFILE, CustomerHistory, Recommendation, history
 from patron.models.page import Page, Request, compose
-from patron.models.placements import HOME
+from patron.models.placements import HOME, Weights
 from patron.models.rules import Rules
 from patron.models.visit import Visit, with_purchases
 from serving.ladder import Ladder, Rung
@@ -30,6 +30,7 @@ REFERENCES = [*HISTORY, *PROFILE, "customer_profile:consent_recommend"]
 BASKETS = {"cart", "checkout", "basket"}
 EVENTS = 50
 """Events of a visitor that an answer looks back on."""
+POPULAR = {"popularity": 1.0}
 ROTATED = 5
 """Answers of a visitor that rotation looks back on."""
 
@@ -121,7 +122,15 @@ class Question:
         visitor = self.customer_id, self.session_id
         return Counter(self.parts.answers.lately(*visitor, self.placement, since, ROTATED))
 
-    def page(self, of: CustomerHistory, placement: str, rules: Rules, visit: Visit) -> Page:
+    def page(
+        self,
+        of: CustomerHistory,
+        placement: str,
+        rules: Rules,
+        visit: Visit,
+        sources: Weights | None = None,
+    ) -> Page:
+        """The page from what is known. sources: only these are asked, so that no other is in the way."""
         blend = self.blend
         context = tuple(self.product_ids) or (visit.basket if self.placement in BASKETS else ())
         request = Request(
@@ -136,6 +145,7 @@ class Question:
             explain=self.explain,
             shown=self.shown,
             draw=self.draw,
+            sources=sources,
         )
         return compose(blend, request, rules)
 
@@ -177,7 +187,7 @@ def session(question: Question) -> Answered | None:
     if question.placement in BASKETS and question.visit.basket:
         return None
     rules = question.rules.model_copy(update={"session_places": 10})
-    page = question.page(CustomerHistory.empty(), HOME, rules, question.visit)
+    page = question.page(CustomerHistory.empty(), HOME, rules, question.visit, {})
     return None if only_popular(page) else Answered(page, "session")
 
 
@@ -188,7 +198,8 @@ def similar(question: Question) -> Answered | None:
     if not (question.product_ids or in_basket):
         return None
     placement = "cart" if question.placement in BASKETS else "product"
-    page = question.page(CustomerHistory.empty(), placement, question.rules, visit)
+    sources = question.blend.about_page(placement)
+    page = question.page(CustomerHistory.empty(), placement, question.rules, visit, sources)
     return None if only_popular(page) else Answered(page, "similar")
 
 
@@ -204,7 +215,7 @@ def popular(question: Question) -> Answered | None:
     """What most customers buy. The session has had its turn and takes no places."""
     own = Visit() if question.refused else question.visit
     rules = question.rules.model_copy(update={"session_places": 0})
-    return Answered(question.page(CustomerHistory.empty(), HOME, rules, own), "popular")
+    return Answered(question.page(CustomerHistory.empty(), HOME, rules, own, POPULAR), "popular")
 
 
 def recorded(question: Question, items: Sequence[Recommendation], rung: str, page: Page | None = None) -> str:

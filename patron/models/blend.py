@@ -389,6 +389,10 @@ class Blend(Recommender):
             for position, score, loud, why in zip(chosen.positions, scores, names, reasons, strict=True)
         ]
 
+    def about_page(self, placement: str) -> Weights:
+        """Of a placement's weights those of the page or basket, which need to know nobody."""
+        return {name: each for name, each in self.weights[placement].items() if name.startswith(CONTEXT)}
+
     def with_catalogue(self, catalogue: Catalogue) -> Self:
         """The same models over other facts of the same products."""
         other = copy(self)

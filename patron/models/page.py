@@ -39,7 +39,8 @@ class Request:
     """What a page asks for. `allowed`: mask of shape (n_products,), None for all that can be sold.
 
     `context`: products of the page or basket. `shown`: how often the visitor saw each product lately.
-    `draw`: where chance comes from; None: nothing is explored.
+    `draw`: where chance comes from; None: nothing is explored. `sources`: ask only these, with these weights,
+    and no ranker.
     """
 
     history: CustomerHistory = field(default_factory=CustomerHistory.empty)
@@ -53,6 +54,7 @@ class Request:
     explain: bool = True
     shown: Mapping[str, int] = field(default_factory=dict)
     draw: random.Random | None = None
+    sources: Weights | None = None
 
 
 @dataclass(frozen=True)
@@ -131,9 +133,12 @@ def allowed(blend: Blend, asked: Request, rules: Rules) -> Mask:
 
 def of_models(blend: Blend, asked: Request, rules: Rules, mask: Mask) -> Listed:
     """What the models say of the customer and the page."""
+    given = {"": asked.history, CONTEXT: as_history(asked.context)}
+    if asked.sources is not None:
+        kept, scores = blend.asked_about(asked.sources, given, mask, asked.limit)
+        return listed(blend, asked, rules, kept, scores, asked.sources, given, home=False)
     kept, scores = blend.answered(asked.history, mask, asked.placement, asked.context, asked.limit)
     weights = blend.weights_of(asked.placement, asked.context)
-    given = {"": asked.history, CONTEXT: as_history(asked.context)}
     home = blend.is_home(asked.placement, asked.context)
     return listed(blend, asked, rules, kept, scores, weights, given, home)
 

@@ -74,6 +74,8 @@ def parts_of(home: Path, features: FakeFeatures | None = None, **models: Any) ->
         online_store="sqlite",  # whose reads may take long, as those of the fake may
         max_body_bytes=2048,
         request_timeout_seconds=0.5,
+        personal_budget_seconds=0.2,
+        fallback_budget_seconds=0.05,
         cors_origins=["https://shop.example"],
     )
     served = {f"patron-{name}": Served(f"patron-{name}", "7", model) for name, model in models.items()}

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from serving.ladder import FAILURES, OPEN_SECONDS, Breaker, Climbed, Ladder, Rung
+from serving.ladder import FAILURES, OPEN_SECONDS, THREADS, Breaker, Climbed, Ladder, Rung
 from serving.problems import Problem
 
 Answer = Callable[[str], str | None]
@@ -68,7 +68,7 @@ def test_one_that_takes_too_long_gives_way_in_time_and_is_left_out_after_some_fa
     try:
         for _ in range(FAILURES + 2):
             assert climb(ladder) == Climbed("yes", "b", degraded=True)
-        assert len(asked) == FAILURES
+        assert len(asked) == min(FAILURES, THREADS)  # the others found no thread free
     finally:
         release.set()
 
