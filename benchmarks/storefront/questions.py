@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import itertools
 import json
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -127,7 +128,11 @@ def measure(bench: Bench, targets: Sequence[Target], rounds: int = 1) -> list[di
             each.steady = each.opened(bench.connections, bench.seconds, rate)
             each.server.rest()
         console.note(f"  {each.name}: {middle(each.rounds, 'rate'):,.0f} requests a second")
-    return [told(each) for each in targets]
+    rows = [told(each) for each in targets]
+    for row in rows:
+        if not row["requests_per_second"]:
+            bench.problems[row["name"]] = f"not one request was answered; status: {row['errors']}"
+    return [row for row in rows if row["requests_per_second"]]
 
 
 def told(target: Target) -> dict[str, Any]:
@@ -189,7 +194,9 @@ def churn(bench: Bench, shop: Shoppers) -> dict[str, Any]:
 def beside_peers(bench: Bench, scenario: Scenario, targets: Sequence[Target]) -> dict[str, Any]:
     """The service's row stands among the endpoints as well, and is not measured again."""
     rows = measure(bench, targets, bench.rounds)
-    bench.measured[scenario.name] = {**rows[0], "name": scenario.name}
+    bench.measured |= {
+        scenario.name: {**row, "name": scenario.name} for row in rows if row["name"] == SERVICE
+    }
     return {"rows": rows}
 
 
@@ -297,7 +304,7 @@ def posts(server: Server, path: str, bodies: Sequence[Document]) -> Plan:
 
 
 def invocations(home: Home) -> list[Document]:
-    """Rows of the inputs that MLflow's server is sent: real values, missing where Patron derives them."""
+    """Rows of the inputs that MLflow's server is sent: real values, 0 where Patron derives them."""
     import lightgbm
     import pyarrow.parquet as pq
 
@@ -311,8 +318,9 @@ def invocations(home: Home) -> list[Document]:
     return [{"dataframe_split": {"columns": columns, "data": [each]}} for each in data]
 
 
-def number(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) else None
+def number(value: Any) -> float:
+    """JSON knows no NaN, and pandas makes no number of a null: missing is 0."""
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else 0.0
 
 
 def routes(server: Server) -> dict[str, Any]:

@@ -109,14 +109,14 @@ def by_name(found: dict[str, Any], question: str) -> dict[str, Any]:
 
 def churn_bars(rows: dict[str, Any]) -> Iterator[Bar]:
     for peer, times in CHURN_TIMES.items():
-        if peer in rows:
+        if {peer, questions.SERVICE} <= set(rows):
             ratio = rows[questions.SERVICE]["requests_per_second"] / rows[peer]["requests_per_second"]
             yield bar(f"churn of one customer, requests a second over {peer}", ratio, times)
 
 
 def recommendation_bars(rows: dict[str, Any]) -> Iterator[Bar]:
     for peer in (questions.NUMPY, questions.RANKED):
-        if peer in rows:
+        if {peer, questions.SERVICE} <= set(rows):
             ratio = rows[questions.SERVICE]["cpu_micros"] / rows[peer]["cpu_micros"]
             yield bar(f"recommendations, CPU a request over {peer}", ratio, RECOMMENDATION_CPU, most=True)
 
