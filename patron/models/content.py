@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -18,19 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from patron.models.asked import SPARE, Asked, Best, Dense, Few, Mask, Positions, Scores, contenders
+from patron.models.asked import Asked, Few
 from patron.models.base import Config, CustomerHistory, Interactions, Recommender
 from patron.models.catalogue import Catalogue
-from patron.models.products import (
-    ProductIndex,
-    best_first,
-    read_arrays,
-    read_config,
-    stretches,
-    top,
-    write_arrays,
-)
-from patron.models.sparse_rows import Compressed, dotted, narrow, rows_of, summed
+from patron.models.kinds import Alike, Kinds
+from patron.models.products import ProductIndex, read_arrays, read_config, top, write_arrays
 
 WORD = re.compile(r"[^\W_]+")
 MIN_PRODUCTS = 2
@@ -74,7 +65,7 @@ class Content(Recommender):
     ) -> None:
         """Turn the catalogue into vectors of unit length. Purchases, `seed` and `threads` are not needed."""
         self.product_ids = interactions.product_ids
-        for cached in ("index", "_cells", "_kinds"):
+        for cached in ("index", "_kinds"):
             self.__dict__.pop(cached, None)
         self.facts = self._vectors(catalogue or Catalogue.of(self.product_ids))
 
@@ -101,15 +92,9 @@ class Content(Recommender):
     def asked(self, history: CustomerHistory) -> Asked:
         kinds = self._kinds
         positions, weights = self._bought(history)
-        profile = summed(rows_of(self._cells, positions), weights, self.facts.shape[1])
+        profile = kinds.profile(positions, weights)
         length = np.sqrt(profile @ profile)
-        if length == 0:
-            return Few(positions[:0], weights[:0])
-        return _Alike(kinds, dotted(kinds.cells, profile / length))
-
-    @cached_property
-    def _cells(self) -> Compressed:
-        return narrow(self.facts.indptr), self.facts.indices.astype(np.int32, copy=False), self.facts.data
+        return Alike(kinds, profile / length) if length else Few(positions[:0], weights[:0])
 
     @cached_property
     def _kinds(self) -> Kinds:
@@ -175,64 +160,6 @@ class Content(Recommender):
             shape=(len(model.product_ids), int(stored["width"])),
         )
         return model
-
-
-@dataclass(frozen=True)
-class Kinds:
-    """Products of which the same is said are of one kind: what is told of one is true of all.
-
-    cells: kind x fact. kind: (n_products,). starts, members: the products of each kind, rising.
-    """
-
-    cells: Compressed
-    kind: NDArray[np.int64]
-    starts: NDArray[np.int64]
-    members: NDArray[np.int64]
-
-    @classmethod
-    def of(cls, facts: sparse.csr_matrix) -> Self:
-        """Kinds in the order of their first products."""
-        numbers: dict[tuple[bytes, bytes], int] = {}
-        ends = facts.indptr.tolist()
-        kind = np.asarray(
-            [
-                numbers.setdefault(
-                    (facts.indices[start:end].tobytes(), facts.data[start:end].tobytes()), len(numbers)
-                )
-                for start, end in pairwise(ends)
-            ],
-            dtype=np.int64,
-        )
-        members = np.argsort(kind, kind="stable")
-        starts = np.searchsorted(kind[members], np.arange(len(numbers) + 1))
-        whole = narrow(facts.indptr), facts.indices.astype(np.int32, copy=False), facts.data
-        return cls(rows_of(whole, members[starts[:-1]]), kind, starts, members)
-
-
-class _Alike(Asked):
-    """Likeness of each kind of product; its members share it."""
-
-    def __init__(self, kinds: Kinds, likeness: Scores) -> None:
-        self.kinds, self.likeness = kinds, likeness
-
-    def best(self, depth: int, allowed: Mask) -> Best:
-        kinds = self._first(depth)
-        found = self.kinds.members[stretches(self.kinds.starts[kinds], self.kinds.starts[kinds + 1])]
-        found = found[allowed[found]]
-        if len(found) < depth:
-            return Dense(self.likeness[self.kinds.kind]).best(depth, allowed)
-        return best_first(found, self.at(found), depth)
-
-    def _first(self, depth: int) -> Positions:
-        """Kinds that hold more than `depth` products, and all kinds as good as the last of them."""
-        found, _ = contenders(self.likeness, depth)
-        found, likeness = best_first(found, self.likeness[found], len(found))
-        held = np.cumsum(self.kinds.starts[found + 1] - self.kinds.starts[found])
-        enough = int(np.searchsorted(held, SPARE * depth))
-        return found if enough >= len(found) else found[likeness >= likeness[enough]]
-
-    def at(self, positions: Positions) -> Scores:
-        return self.likeness[self.kinds.kind[positions]]
 
 
 def names(values: NDArray[np.str_]) -> sparse.csr_matrix:
