@@ -42,6 +42,8 @@ class Manifest(BaseModel):
     features: dict[str, str]
     """Feast reference -> type of each feature that `predict` reads: `view:feature` -> `Int64`, ..."""
     parameters: dict[str, Any]
+    event_log: dict[str, Any] | None = None
+    """How far the event log had been moved into the lake: `log_id`, `events`, `updates`; None: not at all."""
     files: dict[str, str]
     """Relative path -> hex SHA-256."""
 

@@ -80,11 +80,11 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def in_time(self) -> Self:
         """All rungs of a page must fit into the time that a request has."""
-        all_rungs = self.personal_budget_seconds + SIMPLER_RUNGS * self.fallback_budget_seconds
-        if all_rungs > self.request_timeout_seconds:
+        needed = self.personal_budget_seconds + SIMPLER_RUNGS * self.fallback_budget_seconds
+        if needed > self.request_timeout_seconds:
             raise ValueError(
-                f"personal_budget_seconds and {SIMPLER_RUNGS} times fallback_budget_seconds make {all_rungs:g} "
-                "s, more than request_timeout_seconds: no time is left for the last rungs of a page"
+                f"personal_budget_seconds + {SIMPLER_RUNGS} * fallback_budget_seconds are {needed:g} s, "
+                "more than request_timeout_seconds: no time is left for the last rungs of a page"
             )
         return self
 

@@ -13,7 +13,7 @@ from patron.artifacts import NAMES, champion
 from patron.errors import ArtifactError, FeatureError, NoChampion, PatronError
 from patron.events.answers import AnswerLog
 from patron.events.log import EventLog
-from patron.models.base import CustomerHistory, Model, open_model
+from patron.models.base import CustomerHistory, read_model
 from patron.models.explanations import as_history
 from patron.models.placements import HOME
 from patron.models.rules import Rules, load_rules
@@ -49,6 +49,8 @@ class Served:
     name: str
     version: str
     model: Any
+    event_log: Mapping[str, Any] | None = None
+    """How far the event log had been moved into the lake that the model was fitted on."""
 
     @property
     def label(self) -> dict[str, str]:
@@ -219,8 +221,8 @@ def open_champion(settings: Settings, name: str, offered: Collection[str] | None
             f"{name} {chosen.version} reads {', '.join(lacking)}, which the feature store does not offer. "
             "Load it again (patron features materialize), or train on what it offers."
         )
-    model: Model = open_model(chosen.folder)[0]
-    return Served(name, chosen.version, model)
+    model = read_model(chosen.folder, chosen.manifest)
+    return Served(name, chosen.version, model, chosen.manifest.event_log)
 
 
 def warm(parts: Parts) -> None:

@@ -7,36 +7,49 @@ none. A product that a model does not know cannot be recommended before the next
 from __future__ import annotations
 
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from patron.events.log import EventLog
+
+if TYPE_CHECKING:
+    from serving.bootstrap import Served
 
 Changes = dict[str, dict[str, Any]]
 
 
 class LiveProducts:
-    """The shop's updates of products, laid over a model's catalogue. Threads may ask at once."""
+    """The shop's updates of products, laid over a model's catalogue. Threads may ask at once.
+
+    Updates that were in the lake already when the model was fitted are part of its catalogue, or have been
+    overtaken by a later import: they are not laid over it again.
+    """
 
     def __init__(self, events: EventLog) -> None:
         self.events = events
         self._lock = threading.Lock()
         self._seq = 0
         self._all: Changes = {}
-        self._given: Any = None
-        self._current: Any = None
+        self._model: Any = None
+        self._blend: Any = None
 
-    def blend(self, model: Any) -> Any:
+    def blend(self, served: Served) -> Any:
         """The recommender with today's catalogue. Raises EventLogError or apsw.Error if it cannot be read."""
         with self._lock:
-            new = self._new()
-            if model is not self._given:
-                self._given, self._current, new = model, model, self._all
-            if new:
-                self._current = self._current.with_catalogue(self._current.catalogue.changed(new))
-            return self._current
+            if served.model is not self._model:
+                self._seq, self._all = self.part_of(served), {}
+                self._model = self._blend = served.model
+            if new := self._new():
+                self._blend = self._blend.with_catalogue(self._blend.catalogue.changed(new))
+            return self._blend
+
+    def part_of(self, served: Served) -> int:
+        """The number of the last update that the model's catalogue holds."""
+        position = served.event_log
+        known = position is not None and position["log_id"] == self.events.log_id()
+        return int(position["updates"]) if position is not None and known else 0
 
     def known(self) -> Changes:
-        """Every product that was updated, with the fields that were."""
+        """Every product that was updated since, with the fields that were."""
         with self._lock:
             self._new()
             return self._all

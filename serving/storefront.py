@@ -75,13 +75,13 @@ class Question:
     @cached_property
     def blend(self) -> Any:
         """The recommender over the catalogue of this moment."""
-        model = self.served.model
+        served = self.served
         try:
-            return self.parts.live.blend(model)
+            return self.parts.live.blend(served)
         except Exception:
             log.warning("Updates of products could not be read", exc_info=True)
             self.degraded = True
-            return model
+            return served.model
 
     @cached_property
     def visit(self) -> Visit:

@@ -51,6 +51,7 @@ def train(job: Job, say: Say = lambda what: None) -> dict[str, Any]:
     """
     settings = job.settings
     job.say = say
+    event_log = Lake(settings.lake).facts().get("event_log")
     with (
         tempfile.TemporaryDirectory(prefix="patron-") as scratch,
         tracking.run(settings, job.name, f"{job.short} {datetime.now(UTC):%Y-%m-%d %H:%M}") as run_id,
@@ -67,6 +68,7 @@ def train(job: Job, say: Say = lambda what: None) -> dict[str, Any]:
             "data_hash": data_hash(settings),
             "features": job.references(shipped),
             "parameters": {"kind": judged.kind, **parameters(shipped)},
+            "event_log": event_log,
         }
         for part, model, cutoff in (
             ("shipped", shipped, job.cutoff),

@@ -215,8 +215,13 @@ def class_path(model: Model) -> str:
 def open_model(folder: Path, manifest_hash: str | None = None) -> tuple[Model, Manifest]:
     """Verify a sealed artifact, then load it. Raises ArtifactError before anything is parsed."""
     manifest = verified(folder, manifest_hash)
+    return read_model(folder, manifest), manifest
+
+
+def read_model(folder: Path, manifest: Manifest) -> Model:
+    """Load an artifact that was found to be what its manifest says. Raises ArtifactError."""
     try:
-        return model_class(manifest.model).load(folder), manifest
+        return model_class(manifest.model).load(folder)
     except (KeyError, TypeError, FileNotFoundError, ValidationError) as error:
         raise ArtifactError(
             f"Version {manifest.version} was written by another version of Patron and cannot be read "
