@@ -112,7 +112,7 @@ class Content(Recommender):
         bought, weights = self._bought(history)
         if len(bought) == 0:
             return [None] * len(positions)
-        shared = (self.facts[positions] @ self.facts[bought].T).toarray() * weights
+        shared = self._kinds.shared(bought, positions).T * weights
         best = shared.argmax(axis=1)
         found = self.product_ids[bought[best]].tolist()
         likeness = shared[np.arange(len(best)), best].tolist()

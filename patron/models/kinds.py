@@ -17,7 +17,7 @@ from scipy import sparse
 
 from patron.models.asked import TINY, Asked, Best, Dense, Mask, Positions, Scores, contenders
 from patron.models.products import best_first, lowest_of, stretches
-from patron.models.sparse_rows import Compressed, dotted, narrow, rows_of, summed
+from patron.models.sparse_rows import Compressed, dotted, dotted_each, narrow, rows_of, summed
 
 SHARES = 0.25, 1.0
 """Cells that are looked at before each try, as a share of the kinds."""
@@ -60,6 +60,13 @@ class Kinds:
     def profile(self, positions: Positions, weights: Scores) -> Scores:
         """Sum of the products' facts, each times its weight, shape (facts,)."""
         return summed(rows_of(self.cells, self.kind[positions]), weights, len(self.lists[0]) - 1)
+
+    def shared(self, left: Positions, right: Positions) -> Scores:
+        """Cosine of each product on the left with each on the right, shape (left, right)."""
+        starts, facts, values = rows_of(self.cells, self.kind[right])
+        vectors = np.zeros((len(self.lists[0]) - 1, len(right)), dtype=np.float32)
+        vectors[facts, np.repeat(np.arange(len(right)), np.diff(starts))] = values
+        return dotted_each(rows_of(self.cells, self.kind[left]), vectors)
 
     def products(self, kinds: Positions) -> tuple[Positions, Positions]:
         """The members of some kinds, and the index into `kinds` of each."""

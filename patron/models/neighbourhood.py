@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
@@ -74,17 +74,17 @@ class Rows:
         cells = self.starts, self.near, self.similarities
         return Summed(self.table, summed(cells, self.weights, len(self.table.targets) + 1))
 
-    def since(self, first: int) -> Self:
+    def since(self, first: int) -> Rows:
         """Only the rows of the history's products from `first` on."""
         row = int(np.searchsorted(self.owners, first))
         start = self.starts[row]
-        return replace(
-            self,
-            starts=self.starts[row:] - start,
-            near=self.near[start:],
-            similarities=self.similarities[start:],
-            weights=self.weights[row:],
-            owners=self.owners[row:],
+        return Rows(
+            self.table,
+            self.starts[row:] - start,
+            self.near[start:],
+            self.similarities[start:],
+            self.weights[row:],
+            self.owners[row:],
         )
 
     def hits(self, positions: Positions) -> tuple[NDArray[np.int64], ...]:

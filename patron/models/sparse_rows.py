@@ -44,6 +44,13 @@ def dotted(rows: Compressed, vector: Reals) -> Reals:
     return found
 
 
+def dotted_each(rows: Compressed, vectors: Reals) -> Reals:
+    """Product of each row with each of m vectors, shape (rows, m). vectors: shape (columns, m)."""
+    found = np.zeros((len(rows[0]) - 1, vectors.shape[1]), dtype=np.float32)
+    _sparsetools.csr_matvecs(*found.shape[:1], *vectors.shape, *rows, vectors.ravel(), found.ravel())
+    return found
+
+
 def narrow(starts: NDArray[np.integer]) -> Integers:
     """Raises DataError where the cells are too many to be counted in 32 bits."""
     most = np.iinfo(np.int32).max
