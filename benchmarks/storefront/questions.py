@@ -194,9 +194,9 @@ def churn(bench: Bench, shop: Shoppers) -> dict[str, Any]:
 def beside_peers(bench: Bench, scenario: Scenario, targets: Sequence[Target]) -> dict[str, Any]:
     """The service's row stands among the endpoints as well, and is not measured again."""
     rows = measure(bench, targets, bench.rounds)
-    bench.measured |= {
-        scenario.name: {**row, "name": scenario.name} for row in rows if row["name"] == SERVICE
-    }
+    for row in rows:
+        if row["name"] == SERVICE:
+            bench.measured[scenario.name] = {**row, "name": scenario.name}
     return {"rows": rows}
 
 
