@@ -64,13 +64,13 @@ class Few(Asked):
         self.positions, self.scores = positions, scores
 
     def best(self, depth: int, allowed: Mask) -> Best:
-        kept = np.flatnonzero(allowed[self.positions] & (self.scores > 0))
+        kept = (allowed[self.positions] & (self.scores > 0)).nonzero()[0]
         return best_first(self.positions[kept], self.scores[kept], depth)
 
     def at(self, positions: Positions) -> Scores:
         if not len(self.positions):
             return np.zeros(len(positions), dtype=np.float32)
-        place = np.minimum(np.searchsorted(self.positions, positions), len(self.positions) - 1)
+        place = np.minimum(self.positions.searchsorted(positions), len(self.positions) - 1)
         return np.where(self.positions[place] == positions, self.scores[place], np.float32(0))
 
 
@@ -101,7 +101,7 @@ def contenders(scores: Scores, count: int) -> tuple[Positions, bool]:
     """
     width = len(scores) // SETS
     if width <= count or count <= 0:
-        return np.flatnonzero(scores > 0), True
+        return (scores > 0).nonzero()[0], True
     highest = scores[: SETS * width].reshape(SETS, width).max(axis=0)
     edge = max(lowest_of(highest, count), TINY)
-    return np.flatnonzero(scores >= edge), edge == TINY
+    return (scores >= edge).nonzero()[0], edge == TINY

@@ -38,7 +38,7 @@ class ByLength:
     def of(cls, vectors: NDArray[np.float32]) -> Self:
         """vectors: in product order."""
         shortness = -np.linalg.norm(vectors, axis=1)
-        order = np.argsort(shortness, kind="stable")
+        order = shortness.argsort(kind="stable")
         place = np.empty(len(order), dtype=np.int32)
         place[order] = np.arange(len(order))
         return cls(vectors[order], shortness[order], order, place)
@@ -52,7 +52,7 @@ class ByLength:
         if score <= 0:
             return len(self.order)
         needed = np.float32(score / length * (1 - SLACK))
-        return int(np.searchsorted(self.shortness, -needed, side="right"))
+        return int(self.shortness.searchsorted(-needed, side="right"))
 
 
 class Nearest(Asked):
@@ -70,7 +70,7 @@ class Nearest(Asked):
         end = self.products.reaching(edge, length)
         if end > HEAD:
             scores = np.concatenate([scores, self.products.vectors[HEAD:end] @ self.vector])
-        found = np.flatnonzero(scores >= max(edge, TINY))
+        found = (scores >= max(edge, TINY)).nonzero()[0]
         positions = self.products.order[found]
         kept = allowed[positions]
         return best_first(positions[kept], scores[found][kept], depth)

@@ -33,13 +33,14 @@ SLACK = 1e-5
 class Kinds:
     """Products of which the same is said are of one kind: what is told of one is true of all.
 
-    cells: kind x fact, rows of length 1. lists: fact x kind. largest: (facts,), of each list. kind:
+    cells: kind x fact, rows of length 1. lists: fact x kind. largest, sizes: (facts,), of each list. kind:
     (n_products,). starts, members: the products of each kind, rising.
     """
 
     cells: Compressed
     lists: Compressed
     largest: Scores
+    sizes: NDArray[np.int32]
     kind: NDArray[np.int32]
     starts: NDArray[np.int64]
     members: Positions
@@ -48,14 +49,15 @@ class Kinds:
     def of(cls, facts: sparse.csr_matrix) -> Self:
         """facts: product x fact. Kinds stand in the order of their first products."""
         kind = _alike(facts)
-        members = np.argsort(kind, kind="stable")
-        starts = np.searchsorted(kind[members], np.arange(kind.max(initial=-1) + 2))
+        members = kind.argsort(kind="stable")
+        starts = kind[members].searchsorted(np.arange(kind.max(initial=-1) + 2))
         distinct = sparse.csr_matrix(facts[members[starts[:-1]]])
         turned = distinct.T.tocsr()
         largest = (
             np.asarray(turned.max(axis=1).todense(), dtype=np.float32).ravel() if turned.nnz else np.zeros(0)
         )
-        return cls(_cells(distinct), _cells(turned), largest.astype(np.float32), kind, starts, members)
+        cells, lists = _cells(distinct), _cells(turned)
+        return cls(cells, lists, largest.astype(np.float32), np.diff(lists[0]), kind, starts, members)
 
     def profile(self, positions: Positions, weights: Scores) -> Scores:
         """Sum of the products' facts, each times its weight, shape (facts,)."""
@@ -65,13 +67,13 @@ class Kinds:
         """Cosine of each product on the left with each on the right, shape (left, right)."""
         starts, facts, values = rows_of(self.cells, self.kind[right])
         vectors = np.zeros((len(self.lists[0]) - 1, len(right)), dtype=np.float32)
-        vectors[facts, np.repeat(np.arange(len(right)), np.diff(starts))] = values
+        vectors[facts, np.arange(len(right)).repeat(np.diff(starts))] = values
         return dotted_each(rows_of(self.cells, self.kind[left]), vectors)
 
     def products(self, kinds: Positions) -> tuple[Positions, Positions]:
         """The members of some kinds, and the index into `kinds` of each."""
         begins, ends = self.starts[kinds], self.starts[kinds + 1]
-        return self.members[stretches(begins, ends)], np.repeat(np.arange(len(kinds)), ends - begins)
+        return self.members[stretches(begins, ends)], np.arange(len(kinds)).repeat(ends - begins)
 
 
 class Alike(Asked):
@@ -88,23 +90,23 @@ class Alike(Asked):
 
     def best(self, depth: int, allowed: Mask) -> Best:
         if np.count_nonzero(allowed) <= FEW:
-            return self._among(np.flatnonzero(allowed), depth)
+            return self._among(allowed.nonzero()[0], depth)
         near = self._near(depth, allowed)
         return self._all(depth, allowed) if near is None else self._of_kinds(near, depth, allowed)
 
     def _near(self, depth: int, allowed: Mask) -> Positions | None:
         """Kinds among which the best are; None where comparing all is as quick as finding out."""
         facts, rest = self._facts()
-        ends = np.cumsum(np.diff(self.kinds.lists[0])[facts])
+        ends = self.kinds.sizes[facts].cumsum()
         if ends[-1] > MOST_SHARE * len(self.kinds.cells[1]):
             return None
         partial, done = np.zeros(len(self.kinds.starts) - 1, dtype=np.float32), 0
         for share in SHARES:
-            end = max(int(np.searchsorted(ends, share * len(partial))), done + 1)
+            end = max(int(ends.searchsorted(share * len(partial))), done + 1)
             lists = rows_of(self.kinds.lists, facts[done:end])
             partial += summed(lists, self.profile[facts[done:end]], len(partial))
             edge, more = self._edge(partial, depth, allowed), rest[min(end, len(facts)) - 1] + SLACK
-            near = np.flatnonzero(partial >= max(edge - more, TINY))
+            near = (partial >= max(edge - more, TINY)).nonzero()[0]
             if edge > more and len(near) <= FEW:
                 return near
             done = end
@@ -118,13 +120,13 @@ class Alike(Asked):
 
     def _facts(self) -> tuple[Positions, NDArray[np.float64]]:
         """Facts of the profile in the order of use, and what those after each can add at most."""
-        facts = np.flatnonzero(self.profile)
+        facts = self.profile.nonzero()[0]
         most = self.profile[facts].astype(np.float64) * self.kinds.largest[facts]
-        order = np.argsort(-most / np.diff(self.kinds.lists[0])[facts], kind="stable")
+        order = (-most / self.kinds.sizes[facts]).argsort(kind="stable")
         facts, most = facts[order], most[order]
         square = np.square(self.profile[facts].astype(np.float64))
-        length = np.sqrt(np.maximum(square.sum() - np.cumsum(square), 0))
-        return facts, np.minimum(length, most.sum() - np.cumsum(most))
+        length = np.sqrt(np.maximum(square.sum() - square.cumsum(), 0))
+        return facts, np.minimum(length, most.sum() - most.cumsum())
 
     def _edge(self, partial: Scores, depth: int, allowed: Mask) -> float:
         """A likeness that `depth` allowed products reach; 0 where those that seem the best are fewer."""
@@ -136,13 +138,13 @@ class Alike(Asked):
         """The best of the allowed members of some kinds."""
         products, owner = self.kinds.products(kinds)
         scores = self._likeness(kinds)[owner]
-        kept = np.flatnonzero(allowed[products])
+        kept = allowed[products].nonzero()[0]
         kept = kept[scores[kept] >= max(lowest_of(scores[kept], depth), TINY)]
         return best_first(products[kept], scores[kept], depth)
 
     def _among(self, positions: Positions, depth: int) -> Best:
         scores = self.at(positions)
-        kept = np.flatnonzero(scores > 0)
+        kept = (scores > 0).nonzero()[0]
         return best_first(positions[kept], scores[kept], depth)
 
 

@@ -33,7 +33,7 @@ class Neighbourhood:
         """neighbours: positions of products."""
         named = np.zeros(len(starts) - 1, dtype=np.bool_)
         named[neighbours] = True
-        targets = np.flatnonzero(named)
+        targets = named.nonzero()[0]
         number = np.full(len(named), len(targets), dtype=np.int32)
         number[targets] = np.arange(len(targets))
         return cls(narrow(starts), number[neighbours], similarities, targets, number)
@@ -76,7 +76,7 @@ class Rows:
 
     def since(self, first: int) -> Rows:
         """Only the rows of the history's products from `first` on."""
-        row = int(np.searchsorted(self.owners, first))
+        row = int(self.owners.searchsorted(first))
         start = self.starts[row]
         return Rows(
             self.table,
@@ -89,11 +89,12 @@ class Rows:
 
     def hits(self, positions: Positions) -> tuple[NDArray[np.int64], ...]:
         """Cells that name one of `positions`, each given once; their rows; and which one each cell names."""
-        place = np.full(len(self.table.targets) + 1, -1, dtype=np.int16)
+        place = np.empty(len(self.table.targets) + 1, dtype=np.int16)
+        place.fill(-1)
         place[self.table.number[positions]] = np.arange(len(positions))
         named = place.take(self.near)
-        cells = np.flatnonzero(named >= 0)
-        return cells, np.searchsorted(self.starts, cells, side="right") - 1, named[cells].astype(np.int64)
+        cells = (named >= 0).nonzero()[0]
+        return cells, self.starts.searchsorted(cells, side="right") - 1, named[cells].astype(np.int64)
 
     def loudest(self, positions: Positions) -> NDArray[np.int64]:
         """Owner of the row that adds most to the sum of each position, -1 where none does."""

@@ -82,14 +82,19 @@ def best_first(
 def lowest_of(scores: NDArray[np.float32], limit: int) -> float:
     """The lowest of the `limit` highest scores; 0 where there are fewer."""
     cut = len(scores) - limit
-    return float(np.partition(scores, cut)[cut]) if limit > 0 and cut >= 0 else 0.0
+    if limit <= 0 or cut < 0:
+        return 0.0
+    scores = scores.copy()
+    scores.partition(cut)
+    return float(scores[cut])
 
 
 def stretches(begins: NDArray[np.int64], ends: NDArray[np.int64]) -> NDArray[np.int64]:
     """The whole numbers from each begin to before its end, one stretch after another."""
     sizes = ends - begins
-    before = np.cumsum(sizes) - sizes
-    return np.arange(sizes.sum()) + np.repeat(begins - before, sizes)
+    after = sizes.cumsum()
+    size = int(after[-1]) if len(sizes) else 0
+    return np.arange(size) + (begins + sizes - after).repeat(sizes)
 
 
 def decay(days: NDArray[np.float64], half_life: float) -> NDArray[np.float64]:

@@ -197,7 +197,9 @@ def _fill_own(
 
 def _bought_later(history: CustomerHistory) -> NDArray[np.int64]:
     """How many products were bought after each one; those of one order share their number."""
-    return np.searchsorted(np.sort(history.days_since), history.days_since)
+    days = history.days_since.copy()
+    days.sort()
+    return days.searchsorted(history.days_since)
 
 
 def _of_customer(history: CustomerHistory) -> NDArray[np.float64]:
@@ -241,17 +243,17 @@ def _fill_similarities(
     likeness = np.zeros((len(recent.owners), len(positions)), dtype=np.float32)
     likeness[row, candidate] = recent.similarities[cells]
     newest = history.days_since[recent.owners] == history.days_since.min(initial=np.inf)
-    rows[0] = likeness.max(axis=0, initial=0)
-    rows[1] = likeness.sum(axis=0)
-    rows[2] = likeness[newest].sum(axis=0)
+    np.maximum.reduce(likeness, axis=0, initial=0, out=rows[0])
+    np.add.reduce(likeness, axis=0, out=rows[1])
+    np.add.reduce(likeness[newest], axis=0, out=rows[2])
 
 
 def _entries(positions: NDArray[np.int64], own: NDArray[np.int64]) -> NDArray[np.int64]:
     """Index into the history of each candidate, -1 where it was never bought."""
     if not len(own):
         return np.full(len(positions), -1, dtype=np.int64)
-    order = np.argsort(own, kind="stable")
-    place = np.minimum(np.searchsorted(own, positions, sorter=order), len(own) - 1)
+    order = own.argsort(kind="stable")
+    place = np.minimum(own.searchsorted(positions, sorter=order), len(own) - 1)
     entries = order[place]
     return np.where(own[entries] == positions, entries, -1)
 

@@ -40,7 +40,7 @@ class Shortlist:
         proposed = np.concatenate([found for found, _ in lists])
         union, rows = _united(proposed, len(mask))
         sizes = [len(found) for found, _ in lists]
-        columns = np.repeat(np.arange(len(lists)), sizes)
+        columns = np.arange(len(lists)).repeat(sizes)
         shape = (len(lists), len(union))
         scores, values = np.empty(shape, dtype=np.float32), np.zeros(shape, dtype=np.float32)
         ranks = np.full(shape, depth, dtype=np.int32)
@@ -80,7 +80,7 @@ class Shortlist:
         """
         if len(self) <= limit:
             return np.arange(len(self))
-        first = np.argsort(-mixed, kind="stable")[: limit // 2]
+        first = (-mixed).argsort(kind="stable")[: limit // 2]
         turn = self.ranks.min(axis=1).astype(np.int64)
         turn[first] = -1
         return np.sort(np.lexsort((-mixed, turn))[:limit])
@@ -88,7 +88,7 @@ class Shortlist:
 
 def loudest(shares: NDArray[np.float32], names: Sequence[str], most: int) -> list[list[str]]:
     """For each row the names of the sources that add to it, the largest share first, at most `most`."""
-    order = np.argsort(-shares, axis=1, kind="stable")[:, :most]
+    order = (-shares).argsort(axis=1, kind="stable")[:, :most]
     return [
         [names[column] for column in columns if shares[row, column] > 0]
         for row, columns in enumerate(order.tolist())
@@ -99,7 +99,7 @@ def _united(proposed: Positions, size: int) -> tuple[Positions, Positions]:
     """What was proposed, rising, each once; and where in it each proposal stands. size: of the catalogue."""
     marked = np.zeros(size, dtype=np.bool_)
     marked[proposed] = True
-    union = np.flatnonzero(marked)
+    union = marked.nonzero()[0]
     place = np.empty(size, dtype=np.int64)
     place[union] = np.arange(len(union))
     return union, place[proposed]

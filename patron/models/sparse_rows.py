@@ -23,7 +23,7 @@ def rows_of(matrix: Compressed, rows: NDArray[np.integer]) -> Compressed:
     begins, columns, values = matrix
     chosen = rows.astype(np.int32)
     starts = np.zeros(len(chosen) + 1, dtype=np.int32)
-    np.cumsum(begins[chosen + 1] - begins[chosen], out=starts[1:])
+    (begins[chosen + 1] - begins[chosen]).cumsum(out=starts[1:])
     found = np.empty(starts[-1], dtype=np.int32), np.empty(starts[-1], dtype=np.float32)
     _sparsetools.csr_row_index(len(chosen), chosen, begins, columns, values, *found)
     return starts, *found
