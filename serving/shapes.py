@@ -90,13 +90,14 @@ class ProductFilter(BaseModel):
 
 
 def because(reasons: Iterable[Reason]) -> list[Because]:
-    return [Because(code=each.code, text=each.text, product_id=each.product_id) for each in reasons]
+    made = Because.model_construct  # of our own making: nothing to validate
+    return [made(code=each.code, text=each.text, product_id=each.product_id) for each in reasons]
 
 
 def items(recommendations: Iterable[Any], explain: bool = True, offset: int = 0) -> list[Item]:
     """Recommendations, best first, with ranks from 1 after the `offset` that earlier pages held."""
     return [
-        Item(
+        Item.model_construct(
             product_id=each.product_id,
             score=each.score,
             rank=rank,

@@ -100,7 +100,8 @@ class AnswerLog:
     def record(self, shown: Shown) -> None:
         """Have it written within moments; never waits, never raises."""
         self._waiting.append(row_of(shown))
-        self._something.set()
+        if not self._something.is_set():
+            self._something.set()
         if self._thread is None:
             self._start()
 

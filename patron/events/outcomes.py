@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from patron.events import answers, log
+from patron.events.database import BUSY_MILLISECONDS
 
 QUERY = """
 with outcomes as (
@@ -39,6 +40,7 @@ def by_placement(folder: Path) -> list[dict[str, Any]]:
     import apsw
 
     connection = apsw.Connection(str(folder / answers.FILE), flags=apsw.SQLITE_OPEN_READWRITE)
+    connection.set_busy_timeout(BUSY_MILLISECONDS)
     try:
         events = folder / log.FILE
         connection.execute("attach ? as events", (str(events) if events.is_file() else ":memory:",))

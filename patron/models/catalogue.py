@@ -106,6 +106,13 @@ class Catalogue:
             mask &= self.prices <= max_price
         return mask
 
+    def category_codes(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
+        """A number for each product's category, -1 for none."""
+        names = self._category_codes
+        found = names.codes[positions]
+        none = names.numbers.get("")
+        return found if none is None else np.where(found == none, -1, found)
+
     @cached_property
     def _category_codes(self) -> Names:
         return Names.of(self.categories)

@@ -55,9 +55,14 @@ def prefixed(name: str) -> tuple[str, str]:
 
 def as_history(product_ids: Collection[str]) -> CustomerHistory:
     """Products of a page or basket as if bought once, now."""
+    if not product_ids:
+        return NOBODY
     ids = np.asarray(list(dict.fromkeys(product_ids)), dtype=np.str_)
     size = len(ids)
     return CustomerHistory(ids, np.ones(size, dtype=np.int64), np.zeros(size), np.full(size, np.nan))
+
+
+NOBODY = CustomerHistory.empty()
 
 
 class Explainer:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import log2
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -91,6 +92,17 @@ class Listed:
         return dict(zip(self.kept.positions.tolist(), shares.tolist(), strict=True))
 
 
+NOTHING = Listed(
+    Shortlist.of({}, np.zeros(0, dtype=np.bool_), 0, None),
+    np.zeros(0, dtype=np.float32),
+    np.zeros(0, dtype=np.float32),
+    {},
+    {},
+    [],
+    [],
+)
+
+
 def compose(blend: Blend, asked: Request, rules: Rules) -> Page:
     """The page, best first, each product once."""
     mask = allowed(blend, asked, rules)
@@ -108,17 +120,13 @@ def compose(blend: Blend, asked: Request, rules: Rules) -> Page:
     chosen, pinned = with_pins(blend, chosen, rules, mask, asked.limit)
     chosen, propensities, drawn = with_exploration(blend, chosen, rules, mask, asked.draw)
     of_visit = {position for position, from_session in followed.items() if from_session}
-    items = [
-        *explained(blend, main, [each for each in chosen if each not in of_visit], asked),
-        *explained(blend, session, [each for each in chosen if each in of_visit], asked),
-    ]
-    by_id = {each.product_id: each for each in items}
+    items = explained(blend, main, [each for each in chosen if each not in of_visit], asked)
+    items |= explained(blend, session, [each for each in chosen if each in of_visit], asked)
     final = []
     for position in chosen:
-        item = by_id.get(str(blend.product_ids[position]))
-        item = item or blend.popular_item(position, 0.0, asked.explain)
+        item = items.get(position) or blend.popular_item(position, 0.0, asked.explain)
         final.append(marked(blend, rules, position, item, pinned, drawn, asked.explain))
-    return Page(final, propensities, cost(list(plain), chosen, session.relevance() | main.relevance()))
+    return Page(final, propensities, cost(list(plain), chosen, main, session))
 
 
 def allowed(blend: Blend, asked: Request, rules: Rules) -> Mask:
@@ -146,13 +154,12 @@ def of_models(blend: Blend, asked: Request, rules: Rules, mask: Mask) -> Listed:
 def of_session(blend: Blend, asked: Request, rules: Rules, mask: Mask) -> Listed:
     """What they say of what the visitor looked at; nothing where the placement does not ask for it."""
     seen = asked.visit.seen
-    given = {"": asked.history, SESSION: seen}
     if not len(seen) or rules.session_places == 0:
-        nothing = np.zeros(0, dtype=np.float32)
-        return Listed(Shortlist.of({}, mask, 0, None), nothing, nothing, {}, given, [], [])
+        return NOTHING
     mask = mask.copy()
     own = blend.catalogue.index.positions(seen.product_ids)
     mask[own[own >= 0]] = False
+    given = {"": asked.history, SESSION: seen}
     kept, scores = blend.asked_about(blend.config.session, sessions(asked), mask, asked.limit)
     return listed(blend, asked, rules, kept, scores, blend.config.session, given, home=False)
 
@@ -174,28 +181,44 @@ def listed(
     home: bool,
 ) -> Listed:
     """Both orders of the candidates."""
-    worth = scores * factors(blend, asked, rules, kept.positions)
-    plain = ordered(blend, asked, kept, scores, 0.0, home)
+    worth, rows = scores, best_first(scores)
+    plain = shown(blend, asked, kept, rows, home)
+    if rules.boosts or (rules.rotation > 0 and asked.shown):
+        worth = scores * factors(blend, asked, rules, kept.positions)
+        rows = best_first(worth)
     diversity = rules.diversity if asked.diversity is None else asked.diversity
-    same = diversity == 0 and np.array_equal(worth, scores)
-    ruled = plain if same else ordered(blend, asked, kept, worth, diversity, home)
+    if diversity > 0:
+        rows = spread_out(blend, kept, worth, rows[: asked.limit * POOL], asked.limit, diversity)
+    ruled = plain if worth is scores and diversity == 0 else shown(blend, asked, kept, rows, home)
     return Listed(kept, scores, worth, weights, given, plain, ruled)
 
 
-def ordered(
-    blend: Blend, asked: Request, kept: Shortlist, scores: NDArray[np.float32], diversity: float, home: bool
-) -> list[int]:
-    """Positions with a score above 0, best first; ties stand in product order."""
-    rows = np.argsort(-scores, kind="stable")
-    rows = rows[scores[rows] > 0]
-    if diversity > 0:
-        rows = rows[: asked.limit * POOL]
-        positions = kept.positions[rows]
-        vectors = blend.vectors(positions)
-        categories = blend.catalogue.categories[positions]
-        first = spread(scores[rows], categories, asked.limit, diversity, vectors)
-        rows = np.concatenate([rows[first], np.delete(rows, first)])
-    if home:
+def best_first(scores: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Rows with a score above 0, best first; ties stand in product order."""
+    rows = (-scores).argsort(kind="stable")
+    return rows[: np.count_nonzero(scores > 0)]
+
+
+def spread_out(
+    blend: Blend,
+    kept: Shortlist,
+    scores: NDArray[np.float32],
+    rows: NDArray[np.int64],
+    limit: int,
+    diversity: float,
+) -> NDArray[np.int64]:
+    """The rows with `limit` of them, spread over kinds, first."""
+    positions = kept.positions[rows]
+    kinds, vectors = blend.catalogue.category_codes(positions), blend.vectors(positions)
+    first = spread(scores[rows], kinds, limit, diversity, vectors)
+    rest = np.ones(len(rows), dtype=np.bool_)
+    rest[first] = False
+    return np.concatenate([rows[first], rows[rest]])
+
+
+def shown(blend: Blend, asked: Request, kept: Shortlist, rows: NDArray[np.int64], home: bool) -> list[int]:
+    """The positions of at most `limit` rows, at home with places kept for what is new."""
+    if home and blend.new_places:
         rows = rows[blend.keep_places(kept.positions[rows], asked.history, blend.new_places, asked.limit)]
     found: list[int] = kept.positions[rows[: max(asked.limit, 0)]].tolist()
     return found
@@ -220,6 +243,8 @@ def mixed(main: Sequence[int], beside: Sequence[int], places: int, limit: int) -
 
     Gives, in order, each position and whether it came from `beside`.
     """
+    if not beside:
+        return dict.fromkeys(main[:limit], False)
     slots = {int((place + 0.5) * PAGE / places) for place in range(places)} if places else set()
     sources, found = (iter(main), iter(beside)), dict[int, bool]()
     while len(found) < limit:
@@ -234,13 +259,18 @@ def mixed(main: Sequence[int], beside: Sequence[int], places: int, limit: int) -
     return found
 
 
-def explained(blend: Blend, listed: Listed, positions: Sequence[int], asked: Request) -> list[Recommendation]:
+def explained(
+    blend: Blend, listed: Listed, positions: Sequence[int], asked: Request
+) -> dict[int, Recommendation]:
     """Those of the positions that the list holds, with what speaks for them."""
-    rows = {position: row for row, position in enumerate(listed.kept.positions.tolist())}
-    known = np.asarray([rows[each] for each in positions if each in rows], dtype=np.int64)
-    return blend.told(
-        listed.kept.at(known), listed.scores[known], listed.weights, listed.given, asked.explain, asked.visit
-    )
+    if not positions or not len(listed.kept):
+        return {}
+    wanted = np.asarray(positions, dtype=np.int64)
+    rows = np.minimum(listed.kept.positions.searchsorted(wanted), len(listed.kept) - 1)
+    rows = rows[listed.kept.positions[rows] == wanted]
+    chosen = listed.kept.at(rows)
+    told = blend.told(chosen, listed.scores[rows], listed.weights, listed.given, asked.explain, asked.visit)
+    return dict(zip(chosen.positions.tolist(), told, strict=True))
 
 
 def marked(
@@ -333,12 +363,13 @@ def with_exploration(
     return chosen, propensities, {drawn}
 
 
-def cost(plain: Sequence[int], chosen: Sequence[int], value: Mapping[int, float]) -> float:
+def cost(plain: Sequence[int], chosen: Sequence[int], main: Listed, session: Listed) -> float:
     """Share of the discounted relevance of `plain` that `chosen` lacks; 0 where it lacks none."""
     if list(plain) == list(chosen[: len(plain)]):
         return 0.0
+    value = session.relevance() | main.relevance()
     best, reached = (
-        sum(value.get(position, 0.0) / np.log2(rank + 2) for rank, position in enumerate(positions))
+        sum(value.get(position, 0.0) / log2(rank + 2) for rank, position in enumerate(positions))
         for positions in (plain, chosen)
     )
     return max(0.0, 1 - float(reached / best)) if best > 0 else 0.0
