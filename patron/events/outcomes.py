@@ -8,6 +8,16 @@ from typing import Any
 from patron.events import answers, log
 from patron.events.database import BUSY_MILLISECONDS
 
+NAMES = (
+    "placement",
+    "answers",
+    "impressions",
+    "click_rate",
+    "cart_rate",
+    "conversion_rate",
+    "fallback_share",
+    "relevance_cost",
+)
 QUERY = """
 with outcomes as (
     select recommendation_id,
@@ -46,8 +56,6 @@ def by_placement(folder: Path) -> list[dict[str, Any]]:
         connection.execute("attach ? as events", (str(events) if events.is_file() else ":memory:",))
         if not events.is_file():
             connection.execute("create table events.events (recommendation_id text, name text)")
-        found = connection.execute(QUERY)
-        names = [column[0] for column in found.get_description()]
-        return [dict(zip(names, row, strict=True)) for row in found]
+        return [dict(zip(NAMES, row, strict=True)) for row in connection.execute(QUERY)]
     finally:
         connection.close()
