@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import itertools
 import json
@@ -151,6 +152,7 @@ def told(target: Target) -> dict[str, Any]:
         "requests": sum(each.ended for each in phases),
         "errors": {str(status): count for status, count in errors.items()},
         "good": share(looked_into(phases), target.good),
+        "rungs": rungs(looked_into(phases)),
         "generator_busy": max(each.own_seconds / each.seconds for each in target.rounds),
         "worker_mb": worker / 2**20,
         "all_mb": every / 2**20,
@@ -173,6 +175,18 @@ def share(bodies: Sequence[bytes], good: Callable[[Document], bool]) -> float | 
     if not bodies:
         return None
     return sum(is_good(each, good) for each in bodies) / len(bodies)
+
+
+def rungs(bodies: Sequence[bytes]) -> dict[str, float]:
+    """Share of each `fallback`, where answers tell one, and of lists that are degraded or short."""
+    found: Counter[str] = Counter()
+    for each in bodies:
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            document = json.loads(each)
+            found[document["fallback"] or "personal"] += 1
+            found["degraded"] += document["degraded"]
+            found["short"] += len(document["items"]) < LIMIT
+    return {name: count / len(bodies) for name, count in found.most_common() if count}
 
 
 def is_good(body: bytes, good: Callable[[Document], bool]) -> bool:
@@ -276,7 +290,7 @@ def endpoints(bench: Bench, shop: Shoppers) -> dict[str, Any]:
     return {"rows": rows, "absent": absent}
 
 
-def materializing(bench: Bench, shop: Shoppers) -> dict[str, Any]:
+def materializing(bench: Bench, shop: Shoppers | None) -> dict[str, Any]:
     """Loading the online store."""
     rows = []
     for side, name in (("patron", SERVICE), ("feast", "Feast on SQLite")):

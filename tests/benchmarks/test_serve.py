@@ -260,6 +260,20 @@ def test_ratios_are_told_against_their_bars():
     ]
 
 
+def test_answers_of_a_lower_rung_meet_no_bar():
+    service = row(questions.SERVICE, cpu_micros=100.0, good=0.5)
+    found = {"recommendations": {"rows": [service, row(questions.NUMPY)]}}
+    assert [each["met"] for each in report.bars(found)] == [False, True]  # the tail is what it is
+
+
+def test_what_answered_is_counted():
+    full = {"fallback": None, "degraded": False, "items": [{}] * scenarios.LIMIT}
+    made = [full, full, {**full, "fallback": "session", "degraded": True}, {**full, "items": []}]
+    bodies = [json.dumps(each).encode() for each in made]
+    assert questions.rungs(bodies) == {"personal": 0.75, "session": 0.25, "degraded": 0.25, "short": 0.25}
+    assert questions.rungs([b"{}", b"no json"]) == {}
+
+
 def test_a_load_generator_at_its_limit_is_named():
     assert report.busy({"churn": {"rows": [row("a"), row("b", generator_busy=0.95)]}}) == ["b"]
 
