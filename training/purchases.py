@@ -58,7 +58,10 @@ class Purchases:
         self.price = found["paid_cents"].to_numpy() / 100 / units
         self.available_from = np.full(len(self.products), np.inf)
         places = {name: place for place, name in enumerate(self.products.tolist())}
-        starts = launched["available_from"].cast(pa.timestamp("s", "UTC")).cast(pa.int64()).to_pylist()
+        seconds = launched["available_from"].cast(
+            pa.timestamp("s", "UTC"), safe=False
+        )  # parts of one fall away
+        starts = seconds.cast(pa.int64()).to_pylist()
         for name, start in zip(launched["product_id"].to_pylist(), starts, strict=True):
             self.available_from[places[name]] = start
 

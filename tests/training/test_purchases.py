@@ -87,3 +87,11 @@ def test_stock_of_today_is_known_to_the_shipped_model_only(purchases):
     assert not today.in_stock[tea] and then.in_stock[tea]
     assert then.titles[tea] == "Tea" and then.prices[tea] == 3.5
     assert not then.visible[then.position("post")]
+
+
+def test_a_product_is_known_from_the_moment_it_was_launched(tmp_path):
+    launched = datetime(2024, 2, 20, 10, 0, 0, 250_000, tzinfo=UTC)
+    write_lake(tmp_path, order_lines=LINES, products=[{"product_id": "novelty", "available_from": launched}])
+    purchases = Purchases(settings_of(tmp_path))
+    assert "novelty" in purchases.until(CUTOFF).product_ids
+    assert "novelty" not in purchases.until(datetime(2024, 2, 20, tzinfo=UTC)).product_ids
