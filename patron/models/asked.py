@@ -93,15 +93,15 @@ class Ordered(Asked):
         return self.scores[positions]
 
 
-def contenders(scores: Scores, count: int) -> tuple[Positions, bool]:
-    """Rising positions of at least the `count` highest scores, and whether none above 0 is missing.
+def contenders(scores: Scores, count: int, least: float = TINY) -> tuple[Positions, bool]:
+    """Rising positions of at least the `count` highest scores, and whether none from `least` on is missing.
 
     Every score as high as the lowest of them is among them. The highest scores of `count` sets of products
     tell what that may be.
     """
     width = len(scores) // SETS
     if width <= count or count <= 0:
-        return (scores > 0).nonzero()[0], True
+        return (scores >= least).nonzero()[0], True
     highest = scores[: SETS * width].reshape(SETS, width).max(axis=0)
-    edge = max(lowest_of(highest, count), TINY)
-    return (scores >= edge).nonzero()[0], edge == TINY
+    edge = max(lowest_of(highest, count), least)
+    return (scores >= edge).nonzero()[0], edge == least

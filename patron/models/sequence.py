@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from patron.errors import ArtifactError
+from patron.models.asked import SPARE, Asked, Best, Dense, Mask, Positions, Scores, contenders
 from patron.models.base import Config, CustomerHistory, Interactions, Recommender
 from patron.models.catalogue import Catalogue
-from patron.models.products import ProductIndex, read_arrays, read_config, write_arrays
+from patron.models.products import ProductIndex, best_first, read_arrays, read_config, write_arrays
 from patron.models.sequence_data import sequences
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 PROBES = 32
 """Sequences on which the exported network must agree with the fitted one."""
 TOLERANCE = 1e-5
+CLOSED, OPEN = np.float32(-np.inf), float(np.finfo(np.float32).min)
+"""The logit of what is never proposed, and the least of what may be."""
 
 
 class SequenceConfig(Config):
@@ -120,7 +123,7 @@ class Sequence(Recommender):
         fit is overwritten. advance: called after each epoch. Raises ArtifactError where the exported network
         answers otherwise than the fitted one.
         """
-        for cached in ("index", "_session"):
+        for cached in ("index", "_session", "_directions", "_unsold"):
             self.__dict__.pop(cached, None)
         self.product_ids, size = interactions.product_ids, len(interactions.product_ids)
         whole = sequences(interactions)
@@ -179,18 +182,32 @@ class Sequence(Recommender):
 
         0 for what the history holds, since only new products were learned, and for what nobody bought.
         """
+        logits = self._logits(history)
         scores = np.zeros(len(self.product_ids), dtype=np.float32)
+        if logits is not None:
+            known = logits > CLOSED
+            scores[known] = np.exp(logits[known] - logits.max())
+        return scores
+
+    def asked(self, history: CustomerHistory) -> Asked:
+        logits = self._logits(history)
+        return Dense(np.zeros(len(self.product_ids), dtype=np.float32)) if logits is None else Likely(logits)
+
+    def _logits(self, history: CustomerHistory) -> Scores | None:
+        """Of every product, CLOSED where the score is 0; None where there is nothing to go by."""
         positions = self.index.positions(history.product_ids)
         positions = positions[positions >= 0]
         if not (self.network and len(positions)):
-            return scores
+            return None
         vector = self._next(positions)
-        logits = self._directions @ (vector / max(float(np.linalg.norm(vector)), 1e-12))
-        open_to = self.sold.copy()
-        open_to[positions] = False
-        if open_to.any():
-            scores[open_to] = np.exp(logits[open_to] - logits[open_to].max())
-        return scores
+        logits: Scores = self._directions @ (vector / max(float(np.linalg.norm(vector)), 1e-12))
+        logits[self._unsold] = CLOSED
+        logits[positions] = CLOSED
+        return logits if logits.max() > CLOSED else None
+
+    @cached_property
+    def _unsold(self) -> NDArray[np.int64]:
+        return np.flatnonzero(~self.sold)
 
     def save(self, folder: Path) -> None:
         write_arrays(
@@ -209,6 +226,25 @@ class Sequence(Recommender):
         model.product_ids, model.item_vectors = stored["product_ids"], stored["item_vectors"]
         model.sold, model.network = stored["sold"], (folder / "network.onnx").read_bytes()
         return model
+
+
+class Likely(Asked):
+    """exp(logit - highest logit), formed only for the products that are asked about."""
+
+    def __init__(self, logits: Scores) -> None:
+        self.logits, self.highest = logits, logits.max()
+
+    def best(self, depth: int, allowed: Mask) -> Best:
+        found, all_of_them = contenders(self.logits, int(SPARE * depth), least=OPEN)
+        found = found[allowed[found]]
+        if len(found) < depth and not all_of_them:
+            found = np.flatnonzero(allowed & (self.logits >= OPEN))
+        scores = self.at(found)
+        found, _ = best_first(found[scores > 0], self.logits[found][scores > 0], depth)
+        return found, self.at(found)
+
+    def at(self, positions: Positions) -> Scores:
+        return np.exp(self.logits[positions] - self.highest)
 
 
 def session(network: bytes) -> Any:
