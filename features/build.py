@@ -45,6 +45,12 @@ def built_cutoffs(settings: Settings, view: str = "customer_activity") -> list[d
     return sorted(moments.parse(each) for each in index(settings)["views"].get(view, {}))
 
 
+def has_rows(settings: Settings, view: str, cutoffs: Iterable[datetime]) -> bool:
+    """Whether `view` has a snapshot at every cutoff, and an entity in each."""
+    entries = index(settings)["views"].get(view, {})
+    return all(entries.get(f"{each:%Y-%m-%d}", {"rows": 0})["rows"] for each in cutoffs)
+
+
 def folder(settings: Settings, view: str, cutoff: datetime | str) -> Path:
     day = cutoff if isinstance(cutoff, str) else f"{cutoff:%Y-%m-%d}"
     return settings.features / view / f"cutoff={day}"
@@ -77,7 +83,7 @@ def build(
         if asked[0] <= first:
             raise FeatureError(f"No order is before the cutoff {asked[0]:%Y-%m-%d}; the first is of {first}.")
         recent = asked if cutoffs else [each for each in asked if each >= asked[-1] - recent_span(settings)]
-        wanted = [(view, cutoff) for view in views for cutoff in chosen(view, asked, recent)]
+        wanted = [(view, cutoff) for view in views for cutoff in chosen(lake, view, asked, recent)]
         found = json.loads(index_path(settings).read_text()) if index_path(settings).is_file() else {}
         known = found.get("views", {})
         outcome = {"built": 0, "kept": 0, "rows": 0}
@@ -112,11 +118,14 @@ def recent_span(settings: Settings) -> timedelta:
     return timedelta(days=3 * steps * settings.cutoff_step_days)
 
 
-def chosen(view: View, asked: list[datetime], recent: list[datetime]) -> list[datetime]:
-    """The cutoffs that a view is built at: all, the recent ones, or the newest alone."""
+def chosen(lake: Lake, view: View, asked: list[datetime], recent: list[datetime]) -> list[datetime]:
+    """The cutoffs that a view is built at: all, the recent ones, or the newest alone.
+
+    The recent ones also where the lake has none of its tables: an empty view has nothing to learn from.
+    """
     if not view.historical:
         return asked[-1:]
-    return recent if view.recent else asked
+    return recent if view.recent or not any(lake.files(each) for each in view.tables) else asked
 
 
 def write(

@@ -23,13 +23,14 @@ COUNTED = {"views": "view_item", "carts": "add_to_cart", "purchases": "purchase"
 WINDOWS = (7, DAYS)
 WEIGHTS = {"view_item": 1, "select_item": 1, "add_to_wishlist": 2, "add_to_cart": 3}
 """Name of an event -> how much it says about interest in its product."""
+LAST = "days_since_event"
 LISTS = ("browsed_product_ids", "browsed_days_since", "browsed_weights")
 
 
 def fields() -> dict[str, FieldType]:
     found: dict[str, FieldType] = {f"{name}_{days}d": "Int64" for name in COUNTED for days in WINDOWS}
     kinds: tuple[FieldType, ...] = ("Array(String)", "Array(Float64)", "Array(Int64)")
-    return found | dict(zip(LISTS, kinds, strict=True))
+    return found | {LAST: "Float64"} | dict(zip(LISTS, kinds, strict=True))
 
 
 def owned(events: ibis.Table, cutoff: int) -> ibis.Table:
@@ -52,15 +53,17 @@ def owned(events: ibis.Table, cutoff: int) -> ibis.Table:
 
 
 def counts(events: ibis.Table, cutoff: int) -> ibis.Table:
-    """How many events of each counted name each customer has in each window."""
+    """How many events of each counted name each customer has in each window, and its last one's age."""
+    age = (cutoff - events["at"].max()).cast("float64") / float(DAY)
     return events.group_by("customer_id").agg(
+        **{LAST: age},
         **{
             f"{name}_{days}d": events.count(
                 where=(events.name == counted) & (events["at"] >= cutoff - days * DAY)
             )
             for name, counted in COUNTED.items()
             for days in WINDOWS
-        }
+        },
     )
 
 
@@ -95,7 +98,8 @@ VIEW = View(
     entity="customer",
     fields=fields(),
     snapshot=snapshot,
-    description=f"Views, carts, purchases and searches of {DAYS} days, and the last products browsed.",
-    recent=True,
+    description=f"Views, carts, purchases and searches of {DAYS} days, days since the last event, "
+    "and the last products browsed.",
+    lapses=True,
     tables=("events",),
 )

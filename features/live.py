@@ -31,11 +31,14 @@ def browsing(events: Sequence[Event], now: datetime) -> dict[str, Any] | None:
     return {**counts(known, cutoff), **browsed(known, cutoff)}
 
 
-def counts(known: Sequence[tuple[int, Event]], cutoff: int) -> dict[str, int]:
+def counts(known: Sequence[tuple[int, Event]], cutoff: int) -> dict[str, float]:
     return {
-        f"{name}_{days}d": sum(each.name == counted and at >= cutoff - days * DAY for at, each in known)
-        for name, counted in batch.COUNTED.items()
-        for days in batch.WINDOWS
+        batch.LAST: (cutoff - max(at for at, _ in known)) / DAY,
+        **{
+            f"{name}_{days}d": sum(each.name == counted and at >= cutoff - days * DAY for at, each in known)
+            for name, counted in batch.COUNTED.items()
+            for days in batch.WINDOWS
+        },
     }
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from features.build import built_cutoffs, folder, index
 from features.rows import Rows, column
@@ -23,6 +24,7 @@ def historical(
 ) -> Rows:
     """Features of each (customer, cutoff), in the order given, read through `get_historical_features`.
 
+    Feast takes the newest row up to the cutoff; where rows of a view lapse, only that of the cutoff holds.
     Raises FeatureError for a cutoff without a snapshot, or a feature that has no history.
     """
     import pandas as pd
@@ -44,15 +46,28 @@ def historical(
     with warnings.catch_warnings(record=True):  # Feast prints deprecations of others, filters or not
         frame = store.get_historical_features(entity_df=asked, features=list(references)).to_df()
     frame = frame.sort_values("row")
-    kinds = offered()
-    columns = {
-        reference.split(":")[1]: column(plain(frame[reference.split(":")[1]]), kinds[reference])
-        for reference in references
-    }
+    columns, kinds = {}, offered()
     known = np.zeros(len(frame), dtype=bool)
-    for name in columns:
-        known |= frame[name].notna().to_numpy()
+    for view, fields in grouped.items():
+        lapsed = ~standing(settings, view, ids, cutoffs) if named(view).lapses else None
+        for name in fields:
+            values = frame[name] if lapsed is None else frame[name].astype(object).mask(lapsed, None)
+            columns[name] = column(plain(values), kinds[f"{view}:{name}"])
+            known |= values.notna().to_numpy()
     return Rows(list(ids), columns, known, max(cutoffs))
+
+
+def standing(
+    settings: Settings, view: str, ids: Sequence[str], cutoffs: Sequence[datetime]
+) -> NDArray[np.bool_]:
+    """Which (customer, cutoff) stand in the view's snapshot of that very cutoff."""
+    import pyarrow.parquet as pq
+
+    files = {cutoff: pq.ParquetFile(part(settings, view, cutoff)) for cutoff in set(cutoffs)}
+    there = {
+        cutoff: set(file.read(["customer_id"])["customer_id"].to_pylist()) for cutoff, file in files.items()
+    }
+    return np.array([each in there[cutoff] for each, cutoff in zip(ids, cutoffs, strict=True)], dtype=bool)
 
 
 def plain(values: Any) -> list[Any]:

@@ -45,6 +45,8 @@ class View:
     historical: bool = True
     recent: bool = False
     """True where only the last windows are learned from: older cutoffs are built when asked for."""
+    lapses: bool = False
+    """True where an entity may be without a row after it had one: an older row does not stand in for it."""
     tables: tuple[str, ...] = TABLES
     """Lake tables that it is made of: others may change without its being built again."""
 

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from features import customer_activity, customer_browsing
@@ -14,6 +15,7 @@ from features.build import build
 from features.check import check
 from features.live import browsing_of
 from features.live_check import check as check_live
+from features.offline import historical
 from features.store import materialize
 from patron.events.event import Event
 from patron.events.flush import flush
@@ -84,6 +86,8 @@ def features(events: list[Event], cutoff: datetime) -> dict[str, Any]:
         for days in (7, 30):
             within = [e for e in events if e.occurred_at.replace(microsecond=0) >= cutoff - days * DAY]
             found[f"{feature}_{days}d"] = sum(each.name == name for each in within)
+    latest = max(each.occurred_at.replace(microsecond=0) for each in events)
+    found["days_since_event"] = (cutoff - latest).total_seconds() / 86_400
     weights = {"view_item": 1, "select_item": 1, "add_to_wishlist": 2, "add_to_cart": 3}
     last: dict[str, Any] = {}
     for each in events:
@@ -191,7 +195,24 @@ def test_live_features_follow_the_log_at_once(tmp_path: Path):
     found = browsing_of(log, "ann", "s", START)
     assert found is not None
     assert (found["views_7d"], found["carts_7d"]) == (1, 1)
+    assert found["days_since_event"] == 0.5
     assert found["browsed_product_ids"] == ("p1", "p2")
     assert found["browsed_days_since"] == (1.5, 0.5)
     assert found["browsed_weights"] == (1, 3)
     log.close()
+
+
+def test_training_reads_no_row_of_an_earlier_cutoff(tmp_path: Path):
+    """Who did nothing in 30 days has no row at the later cutoff: Feast would answer with the older one."""
+    views = [VIEW, customer_activity.VIEW]
+    events = [
+        Event("1", START + 10 * DAY, "view_item", "ann", None, "p0"),
+        Event("2", START + 55 * DAY, "view_item", "bob", None, "p0"),
+    ]
+    cutoffs = [CUTOFFS[0], CUTOFFS[-1]]
+    settings = built(tmp_path, cutoffs, views, order_lines=LINES, events=[each._asdict() for each in events])
+    wanted = ["customer_browsing:views_30d", "customer_browsing:browsed_product_ids"]
+    found = historical(settings, ["ann", "ann", "bob", "bob"], [*cutoffs, *cutoffs], wanted)
+    assert found.known.tolist() == [True, False, False, True]
+    assert [each or None for each in np.nan_to_num(found.columns["views_30d"])] == [1, None, None, 1]
+    assert [list(each) for each in found.columns["browsed_product_ids"]] == [["p0"], [], [], ["p0"]]
