@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from patron.models.activity import clean
+from patron.models.activity import clean, column
 from patron.models.base import Reason
 from patron.models.churn import Churn
 
@@ -56,11 +56,12 @@ class ValueTable:
 
 def churn_table(served: Served, rows: Rows, explain: int = 3) -> ChurnTable:
     """Churn scores. A customer without orders is `unknown`. One customer takes the model's shorter way."""
-    if len(rows) == 1 and rows.known[0] and isinstance(served.model, Churn):
+    ordered = buyers(served.model, rows)
+    if len(rows) == 1 and ordered[0] and isinstance(served.model, Churn):
         return judged(served.model, rows, explain)
-    status = np.where(rows.known, "scored", "unknown").astype("U32")
-    known = rows.take(rows.known)
-    status[rows.known] = served.model.statuses(known.columns)
+    status = np.where(ordered, "scored", "unknown").astype("U32")
+    known = rows.take(ordered)
+    status[ordered] = served.model.statuses(known.columns)
     scored = status == "scored"
     chosen = rows.take(scored).columns
     probability = served.model.predict(chosen)
@@ -72,6 +73,13 @@ def churn_table(served: Served, rows: Rows, explain: int = 3) -> ChurnTable:
         next_order_at=spread([after(rows.as_of, each) for each in days.tolist()], scored),
         reasons=spread(served.model.reasons(chosen, explain), scored, list),
     )
+
+
+def buyers(model: Any, rows: Rows) -> NDArray[np.bool_]:
+    """Who ordered before: a model that reads browsing also gets rows of those who only looked."""
+    if not getattr(model, "browsing", ()):
+        return rows.known
+    return rows.known & ~np.isnan(column(rows.columns, "orders_total"))
 
 
 def judged(model: Churn, rows: Rows, explain: int) -> ChurnTable:

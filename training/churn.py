@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from copy import copy
 from datetime import datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from features.build import has_rows
 from features.rows import Rows
+from patron.models import browsing
 from patron.models.base import Model
 from patron.models.churn import Churn
 from patron.settings import Settings
@@ -42,12 +45,18 @@ class ChurnJob(CustomerJob):
         self.fitted = {}
 
     def inputs(self) -> list[str]:
-        return list(self.model(self.baseline).references)
+        return [*self.model(self.baseline).references, *browsing.references(self.browsing)]
+
+    @cached_property
+    def browsing(self) -> tuple[str, ...]:
+        """What may be learned of browsing: all, where every window has seen events, else nothing."""
+        return tuple(browsing.TYPES) if has_rows(self.settings, browsing.VIEW, self.cutoffs()) else ()
 
     def model(self, kind: str) -> Churn:
         found, config = self.config(kind=kind)
         model = cast(Any, found)(config)
         model.horizon_days = self.horizon_days
+        model.browsing = self.browsing if kind != self.baseline else ()
         return cast(Churn, model)
 
     def eligible(self, rows: Rows, cutoff: datetime) -> NDArray[np.bool_]:
@@ -91,7 +100,9 @@ class ChurnJob(CustomerJob):
 
     def judge(self, model: Model) -> Judgement:
         outcome = churned(self.data[self.test])
-        probability = cast(Churn, model).predict(self.data[self.test].rows.columns)
+        columns = self.data[self.test].rows.columns
+        unseen = np.full(len(outcome), np.nan)  # a champion may know of browsing that is no longer there
+        probability = cast(Churn, model).predict({**dict.fromkeys(browsing.TYPES, unseen), **columns})
 
         def measure(at: Indices) -> dict[str, float]:
             y, p = outcome[at], probability[at]
@@ -131,6 +142,7 @@ class ChurnJob(CustomerJob):
             **self.window_facts(),
             "test_churn_rate": round(float(churned(self.data[self.test]).mean()), 4),
             "left_out_of_the_test": self.left_out or "nobody",
+            "browsing": "learned from" if self.browsing else "no events at every cutoff",
         }
 
     def space(self, trial: Trial, part: str) -> dict[str, Any]:

@@ -53,6 +53,11 @@ class CustomerJob(Job):
     def inputs(self) -> list[str]:
         """Feast references that the rows hold."""
 
+    def cutoffs(self) -> list[datetime]:
+        """Every cutoff that a fit, a calibration or the test needs."""
+        windows = (self.judged, self.shipped)
+        return sorted({self.test, *(c for each in windows for c in (*each.fit, each.calibrate))})
+
     def eligible(self, rows: Rows, cutoff: datetime) -> NDArray[np.bool_]:
         """Who is judged and learned from."""
         return np.ones(len(rows), dtype=bool)
@@ -63,9 +68,8 @@ class CustomerJob(Job):
 
     @cached_property
     def data(self) -> dict[datetime, Followed]:
-        """Customers of every cutoff that a fit, a calibration or the test needs, read once through Feast."""
-        windows = (self.judged, self.shipped)
-        cutoffs = sorted({self.test, *(c for each in windows for c in (*each.fit, each.calibrate))})
+        """Customers of every cutoff, read once through Feast."""
+        cutoffs = self.cutoffs()
         references = self.inputs()
         refused = withheld(self.settings)
         people = [

@@ -93,12 +93,13 @@ def remembered(method: Method) -> Method:
     return ask  # type: ignore[return-value]
 
 
-def one(rows: FeatureRows) -> One:
-    """The only customer of these rows."""
-    row = getattr(rows, "row", None) or {name: rows[name].item(0) for name in TYPES if name in rows}
+def one(rows: FeatureRows, more: Sequence[str] = ()) -> One:
+    """The only customer of these rows: every feature of TYPES and of `more` that they have."""
+    names: Iterable[str] = (*TYPES, *more) if more else TYPES
+    row = getattr(rows, "row", None) or {name: rows[name].item(0) for name in names if name in rows}
     return One(
         (name, float(row[name]) if row[name] is not None and isfinite(row[name]) else nan)
-        for name in TYPES
+        for name in names
         if name in row
     )
 
@@ -146,11 +147,11 @@ def at_most(values: Any, highest: float) -> Any:
     return np.minimum(values, highest)
 
 
-def filled(values: Any) -> Any:
-    """`values`, 0 where missing. Arrays or single numbers."""
+def filled(values: Any, instead: float = 0.0) -> Any:
+    """`values`, `instead` where missing. Arrays or single numbers."""
     if isinstance(values, float):
-        return 0.0 if values != values else values
-    return np.where(np.isnan(values), 0.0, values)
+        return instead if values != values else values
+    return np.where(np.isnan(values), instead, values)
 
 
 def first_of(conditions: Sequence[Any], names: Sequence[str], otherwise: str) -> Any:

@@ -11,6 +11,7 @@
 | variety | how many products and categories | distinct_products, distinct_categories_365d |
 | returns | how much came back | returned_365d, return_share |
 | discounts | how much was bought at a discount | discount_share, discount_share_90d |
+| browsing | how much and how lately the shop's pages were used | those of `browsing` |
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from math import isnan
 import numpy as np
 from numpy.typing import NDArray
 
+from patron.models import browsing as visits
 from patron.models.activity import Numbers, column
 from patron.models.base import FeatureRows, Reason
 
@@ -37,6 +39,7 @@ CODES = {
     **dict.fromkeys(("distinct_products", "distinct_categories_365d"), "variety"),
     **dict.fromkeys(("returned_365d", "return_share"), "returns"),
     **dict.fromkeys(("discount_share", "discount_share_90d"), "discounts"),
+    **dict.fromkeys(visits.TYPES, "browsing"),
 }
 """Input -> the code under which it is told."""
 
@@ -53,9 +56,10 @@ def reasons(
     """
     codes, member = membership(tuple(names))
     pushes = np.where(falling[:, None], -1.0, 1.0) * (contributions @ member)
-    facts = zip(*(column(rows, name).tolist() for name in READ), strict=True)
+    read = READ + BROWSED if "browsing" in codes else READ
+    facts = zip(*(column(rows, name).tolist() for name in read), strict=True)
     return [
-        told(codes, push, dict(zip(READ, each, strict=True)), limit)
+        told(codes, push, dict(zip(read, each, strict=True)), limit)
         for push, each in zip(pushes.tolist(), facts, strict=True)
     ]
 
@@ -152,6 +156,14 @@ def discounts(facts: Facts) -> str:
     return f"bought at {share(off)} off on average" if off > 0 else "never bought at a discount"
 
 
+def browsing(facts: Facts) -> str:
+    days = facts[visits.LAST]
+    if isnan(days) or days >= 7:
+        return f"looked at nothing for {count(visits.DAYS if isnan(days) else days, 'day')}"
+    week, month = (count(facts[f"views_{each}d"], "product view") for each in (7, 30))
+    return f"{week} in the last 7 days, {month} in 30 days"
+
+
 WORDS: dict[str, Callable[[Facts], str]] = {
     "recency": recency,
     "rhythm": rhythm,
@@ -162,10 +174,13 @@ WORDS: dict[str, Callable[[Facts], str]] = {
     "variety": variety,
     "returns": returns,
     "discounts": discounts,
+    "browsing": browsing,
 }
 
 READ = (
     *("recency_days", "mean_gap_days", "last_gap_days", "orders_30d", "orders_90d", "orders_365d"),
     *("spend_90d", "spend_365d", "tenure_days", "distinct_products", "return_share", "discount_share"),
 )
-"""The features that the words quote."""
+"""The features that the words quote..."""
+BROWSED = ("views_7d", "views_30d", visits.LAST)
+"""...and those of a model that reads browsing."""

@@ -14,7 +14,7 @@ from scipy.special import expit
 
 from patron.errors import DataError
 from patron.files import publish_json
-from patron.models import activity, activity_reasons
+from patron.models import activity, activity_reasons, browsing
 from patron.models.activity import Numbers
 from patron.models.base import FeatureRows, Model, Reason
 from patron.models.calibration import Calibration
@@ -67,16 +67,20 @@ class Churn(Model):
         self.calibration = Calibration.none()
         self.waiting = Waiting()
         self.base_rate = 0.5
+        self.browsing: tuple[str, ...] = ()
+        """What is read of `customer_browsing`; nothing where a shop sends no events. Set before `fit`."""
 
     @property
     def names(self) -> tuple[str, ...]:
         """The inputs of the score."""
-        return ("recency_days",) if self.config.kind == "recency" else activity.INPUTS + activity.DERIVED
+        if self.config.kind == "recency":
+            return ("recency_days",)
+        return activity.INPUTS + activity.DERIVED + self.browsing
 
     @functools.cached_property
     def references(self) -> dict[str, str]:
         """Feast reference -> type of every feature that this model reads."""
-        return activity.references(activity.TYPES)
+        return activity.references(activity.TYPES) | browsing.references(self.browsing)
 
     def fit(
         self, rows: FeatureRows, churned: NDArray[Any], horizon_days: int, *, seed: int, threads: int = 1
@@ -110,7 +114,7 @@ class Churn(Model):
         return self
 
     def inputs(self, rows: FeatureRows) -> Numbers:
-        return activity.matrix(rows, self.names)
+        return activity.matrix(rows, self.names, **browsing.numbers(rows, self.browsing))
 
     def scores(self, rows: FeatureRows) -> Numbers:
         """Uncalibrated probabilities, shape (customers,)."""
@@ -161,10 +165,11 @@ class Churn(Model):
         """
         if self.scorer is None:
             raise DataError("This churn model was not fitted. Fit or load one first.")
-        customer = activity.one(rows)
+        customer = activity.one(rows, self.browsing)
         status = self.statuses(customer)
         if status != "scored":
             return Judgement(status)
+        customer.update(browsing.numbers(customer, self.browsing))
         raw, pushes = self.scorer.explained(np.array(activity.inputs(customer, self.names)))
         probability = float(self.calibration(float(expit(raw))))
         risk = self.risks(probability)
@@ -189,6 +194,7 @@ class Churn(Model):
                 "base_rate": self.base_rate,
                 "calibration": self.calibration.document(),
                 "waiting": self.waiting.document(),
+                "browsing": self.browsing,
                 "logistic": self.scorer.document() if isinstance(self.scorer, Logistic) else None,
             },
         )
@@ -200,6 +206,7 @@ class Churn(Model):
         model.horizon_days, model.base_rate = document["horizon_days"], document["base_rate"]
         model.calibration = Calibration.of(document["calibration"])
         model.waiting = Waiting.of(document["waiting"])
+        model.browsing = tuple(document.get("browsing", ()))
         linear = document["logistic"]
         model.scorer = Logistic.of(linear) if linear else Trees.load(folder / "trees.txt").ready()
         return model

@@ -8,14 +8,17 @@ from typing import Any, Self
 
 import numpy as np
 
+from patron.models import browsing
 from patron.models.activity import SKEWED, Numbers
+
+LOGGED = SKEWED | frozenset(browsing.TYPES)
 
 
 @dataclass(frozen=True)
 class Logistic:
     """log-odds = intercept + sum over inputs of weight * standardised value + missing_weight * is missing.
 
-    Inputs in `activity.SKEWED` are read as log1p. A missing value takes the input's median.
+    Inputs in LOGGED are read as log1p. A missing value takes the input's median.
     """
 
     names: tuple[str, ...]
@@ -74,7 +77,7 @@ class Logistic:
 
 def unskewed(names: tuple[str, ...], inputs: Numbers) -> Numbers:
     """log1p of the inputs with a long tail; below 0 counts as 0 there."""
-    skewed = np.array([name in SKEWED for name in names], dtype=bool)
+    skewed = np.array([name in LOGGED for name in names], dtype=bool)
     return np.where(skewed, np.log1p(np.maximum(inputs, 0)), inputs)
 
 
