@@ -93,7 +93,7 @@ class Listed:
 
 
 NOTHING = Listed(
-    Shortlist.of({}, np.zeros(0, dtype=np.bool_), 0, None),
+    Shortlist.none(),
     np.zeros(0, dtype=np.float32),
     np.zeros(0, dtype=np.float32),
     {},

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import pytest
 
+from patron.models.asked import Dense
 from patron.models.shortlist import Shortlist
 from patron.models.weights import CUT, Panel, search
 
@@ -27,7 +27,7 @@ def panel(*customers):
 
 
 def shortlist(parts):
-    asked = {f"s{place}": partial(dense, part) for place, part in enumerate(parts)}
+    asked = {f"s{place}": Dense(dense(part)) for place, part in enumerate(parts)}
     found = Shortlist.of(asked, np.ones(SIZE, dtype=bool), SIZE, None)
     values = np.stack([dense(part)[found.positions] for part in parts], axis=1)
     return replace(found, values=values)
