@@ -263,6 +263,7 @@ class RecommenderJob(Job):
             "test_customers": len(window.histories),
             "test_new_customers": sum(1 for each in window.histories if not len(each)),
             "products": len(window.blend.catalogue),
+            "nearest_products": "exact, by falling length of the vectors",
             "popularity_window_days": self.popularity_window(),
             "best_source": settled.best_source,
             "weights": settled.weights,
