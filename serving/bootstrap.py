@@ -7,6 +7,7 @@ import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from patron.artifacts import NAMES, champion
@@ -28,6 +29,7 @@ from serving.storefront import RECOMMENDER, Answered, Question, ladder
 if TYPE_CHECKING:
     from features.rows import Rows
 
+Stamp = tuple[tuple[str, int, int], ...]
 log = logging.getLogger(__name__)
 
 
@@ -73,6 +75,8 @@ class Parts:
     features: Features | None = None
     models: Mapping[str, Served] = field(default_factory=dict)
     missing: Mapping[str, PatronError] = field(default_factory=dict)
+    stamps: Mapping[str, Stamp] = field(default_factory=dict)
+    """What the models' files looked like before they were read."""
 
     def model(self, name: str) -> Served:
         """The champion. Raises what kept it from being loaded: NoChampion or another ArtifactError."""
@@ -108,6 +112,7 @@ class Parts:
 
     @functools.cached_property
     def offered(self) -> frozenset[str]:
+        """The features that can be read, as of when these parts were put together."""
         return frozenset(self.features.offered_references() if self.features else ())
 
     @property
@@ -149,11 +154,12 @@ def reason(error: PatronError, name: str) -> dict[str, str]:
 def parts(settings: Settings) -> Parts:
     """Open everything that can be opened. What fails is logged and named in `missing`; nothing is raised."""
     missing: dict[str, PatronError] = {}
+    seen = stamps(settings)
     features = open_features(settings, missing)
     models = open_models(settings, features.offered_references() if features else None, missing)
     for name, error in missing.items():
         log.warning("%s is not served: %s", name, error)
-    return Parts(**opened(settings), features=features, models=models, missing=missing)
+    return Parts(**opened(settings), features=features, models=models, missing=missing, stamps=seen)
 
 
 def opened(settings: Settings) -> dict[str, Any]:
@@ -225,6 +231,21 @@ def open_champion(settings: Settings, name: str, offered: Collection[str] | None
     return Served(name, chosen.version, model, chosen.manifest.event_log)
 
 
+def stamps(settings: Settings) -> dict[str, Stamp]:
+    """Of each model what tells whether its files have changed."""
+    return {name: stamp(settings.models / name) for name in NAMES}
+
+
+def stamp(folder: Path) -> Stamp:
+    """Names, times and sizes of the files; empty where there are none."""
+    try:
+        files = sorted(each for each in folder.rglob("*") if each.is_file() and not each.name.startswith("."))
+        stats = [(str(each.relative_to(folder)), each.stat()) for each in files]
+    except OSError:
+        return ()
+    return tuple((name, stat.st_mtime_ns, stat.st_size) for name, stat in stats)
+
+
 def warm(parts: Parts) -> None:
     """Ask everything once, of nobody, so that the first caller does not wait for what first use opens."""
     wanted = [each for served in parts.models.values() for each in getattr(served.model, "references", {})]
@@ -237,4 +258,4 @@ def warm(parts: Parts) -> None:
         popular = [each.product_id for each in served.model.popular(3)]
         served.model.recommend(as_history(popular), 10, diversity=0.1)
         served.model.recommend(CustomerHistory.empty(), 10, context_product_ids=popular, placement="product")
-        parts.static.keep(served.model)
+        parts.static.keep(served.model, [each for rules in parts.rules.values() for each in rules.static])

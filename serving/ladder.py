@@ -40,10 +40,14 @@ class Breaker:
         self.opened_at = 0.0
         self._lock = threading.Lock()
 
+    @property
+    def open(self) -> bool:
+        return self.failures >= FAILURES
+
     def allows(self) -> bool:
         """Whether to try; of an open breaker's callers only one, each time the wait is over."""
         with self._lock:
-            if self.failures < FAILURES:
+            if not self.open:
                 return True
             if self.clock() - self.opened_at < OPEN_SECONDS:
                 return False
@@ -80,21 +84,25 @@ class Climbed(Generic[A]):
 
 
 class Descent(Generic[Q, A]):
-    """One request on its way down, in a thread of its own until it takes too long."""
+    """One request on its way down, in a thread of its own until it takes too long.
+
+    The breaker of the first rung has let it through already.
+    """
 
     def __init__(self, rungs: Sequence[Rung[Q, A]], question: Q, first: int) -> None:
         self.rungs, self.question = rungs, question
-        self.at, self.began = first, time.monotonic()
+        self.first = self.at = first
+        self.began = time.monotonic()
         self.degraded = False
         self.abandoned = False
 
     def run(self) -> tuple[A, str] | None:
         """The first answer of a rung; None when all have given way, or nobody waits any more."""
-        for index in range(self.at, len(self.rungs)):
+        for index in range(self.first, len(self.rungs)):
             rung = self.rungs[index]
             if self.abandoned:
                 return None
-            if not rung.breaker.allows():
+            if index > self.first and not rung.breaker.allows():
                 self.degraded = True
                 continue
             self.at, self.began = index, time.monotonic()
@@ -129,11 +137,15 @@ class Ladder(Generic[Q, A]):
         self.rungs = rungs
         self.threads = ThreadPoolExecutor(THREADS, thread_name_prefix="first-rung")
         self.spare = ThreadPoolExecutor(THREADS, thread_name_prefix="next-rung")
+        self.trial = ThreadPoolExecutor(1, thread_name_prefix="trial")
 
     async def climb(self, question: Q) -> Climbed[A]:
         """The best answer that comes in time; with answer None where no rung had one."""
         first, degraded = 0, False
         while first < len(self.rungs):
+            if not self.rungs[first].breaker.allows():
+                first, degraded = first + 1, True
+                continue
             descent = Descent(self.rungs, question, first)
             task = self.started(descent)
             if await in_time(descent, task):
@@ -142,6 +154,7 @@ class Ladder(Generic[Q, A]):
                 return Climbed(found[0], found[1], degraded) if found else Climbed(None, "none", degraded)
             descent.abandoned = degraded = True
             task.add_done_callback(forget)
+            task.cancel()  # what has not begun never will
             slow = self.rungs[descent.at]
             log.warning("The rung '%s' took more than %.3f s", slow.name, slow.seconds)
             slow.breaker.failed()
@@ -150,7 +163,9 @@ class Ladder(Generic[Q, A]):
 
     def started(self, descent: Descent[Q, A]) -> asyncio.Future[Any]:
         context = contextvars.copy_context()  # for the request id of what is logged
-        pool = self.threads if descent.at == 0 else self.spare
+        pool = self.threads if descent.first == 0 else self.spare
+        if self.rungs[descent.first].breaker.open:
+            pool = self.trial
         return asyncio.get_running_loop().run_in_executor(pool, lambda: context.run(descent.run))
 
 

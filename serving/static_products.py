@@ -24,9 +24,15 @@ class StaticProducts:
         self.path = path
         self._known: list[dict[str, Any]] | None = None
 
-    def keep(self, blend: Any) -> None:
-        """Write down what is popular now. A disk that refuses is no reason not to answer."""
-        found = [facts(blend.catalogue, each.product_id) for each in blend.popular(SIZE)]
+    def keep(self, blend: Any, chosen: Collection[str] = ()) -> None:
+        """Write down what is popular now, and the facts of what the shop itself has chosen for such times.
+
+        A disk that refuses is no reason not to answer.
+        """
+        popular = [each.product_id for each in blend.popular(SIZE)]
+        ids = [*popular, *(each for each in dict.fromkeys(chosen) if each not in popular)]
+        known = [each for each in ids if blend.catalogue.position(each) is not None]
+        found = [facts(blend.catalogue, each) for each in known]
         self._known = found
         try:
             publish_json(self.path, found)

@@ -59,8 +59,9 @@ class Question:
     draw: random.Random = CHANCE
     degraded: bool = False
     """True where something that would have helped could not be read."""
-    refused: bool = False
-    """The customer wants no personal recommendations, so nothing of theirs is used."""
+    agreed: bool | None = None
+    """Whether the customer wants personal recommendations; None until it was read. Of one who does not, or of
+    whom it cannot be read, nothing is used and no name is kept."""
     region: CustomerHistory | None = None
     """An empty history that names the region or tier, once the profile was read."""
 
@@ -75,26 +76,44 @@ class Question:
     @cached_property
     def blend(self) -> Any:
         """The recommender over the catalogue of this moment."""
-        served = self.served
-        try:
-            return self.parts.live.blend(served)
-        except Exception:
-            log.warning("Updates of products could not be read", exc_info=True)
-            self.degraded = True
-            return served.model
+        found, fresh = self.parts.live.blend(self.served)
+        self.degraded |= not fresh
+        return found
 
     @cached_property
-    def visit(self) -> Visit:
+    def customer(self) -> str | None:
+        """Who asks: the customer named, or the one who signed in to the session."""
+        if self.customer_id is not None or self.session_id is None:
+            return self.customer_id
+        try:
+            return self.parts.events.owner(self.session_id)
+        except Exception:
+            log.warning("The owner of a session could not be read", exc_info=True)
+            self.degraded = True
+            return None
+
+    @property
+    def private(self) -> bool:
+        """Whether a customer asks who did not agree, as far as is known."""
+        return self.customer is not None and not self.agreed
+
+    @cached_property
+    def events(self) -> Visit:
         """What the visitor did lately; nothing where that cannot be read."""
-        if self.customer_id is None and self.session_id is None:
+        if self.customer is None and self.session_id is None:
             return Visit()
         try:
-            events = self.parts.events.recent(self.customer_id, self.session_id, EVENTS)
+            events = self.parts.events.recent(self.customer, self.session_id, EVENTS)
             return Visit.of(events, self.parts.now(), self.as_of) if events else Visit()
         except Exception:
             log.warning("Events could not be read", exc_info=True)
             self.degraded = True
             return Visit()
+
+    @property
+    def visit(self) -> Visit:
+        """The same, of a guest or of a customer who agreed."""
+        return Visit() if self.private else self.events
 
     @cached_property
     def as_of(self) -> datetime | None:
@@ -108,7 +127,12 @@ class Question:
         """Products of the pages before this one. Raises Problem 404 for a recommendation nobody knows."""
         if self.recommendation_id is None or self.offset == 0:
             return []
-        found = self.parts.answers.pages(self.recommendation_id, self.offset)
+        try:
+            found = self.parts.answers.pages(self.recommendation_id, self.offset)
+        except Exception:
+            log.warning("Earlier pages could not be read", exc_info=True)
+            self.degraded = True
+            return []
         if not found:
             raise Problem(404, "no_such_recommendation", "Ask for the first page anew: offset 0.")
         return found
@@ -116,11 +140,16 @@ class Question:
     @cached_property
     def shown(self) -> Counter[str]:
         """How often the visitor saw products lately, where the placement rotates."""
-        if self.rules.rotation == 0 or self.offset:
+        if self.rules.rotation == 0 or self.offset or self.private:
             return Counter()
         since = self.parts.clock() - timedelta(hours=self.rules.rotation_hours)
-        visitor = self.customer_id, self.session_id
-        return Counter(self.parts.answers.lately(*visitor, self.placement, since, ROTATED))
+        visitor = self.customer, self.session_id
+        try:
+            return Counter(self.parts.answers.lately(*visitor, self.placement, since, ROTATED))
+        except Exception:
+            log.warning("Earlier answers could not be read", exc_info=True)
+            self.degraded = True
+            return Counter()
 
     def page(
         self,
@@ -167,11 +196,11 @@ def personal(question: Question) -> Answered | None:
 
 def bought(question: Question) -> CustomerHistory:
     """Purchases up to this moment; empty for a stranger, or a customer who refuses. Raises FeatureError."""
-    if question.customer_id is None:
+    if question.customer is None:
         return CustomerHistory.empty()
-    columns = question.parts.read([question.customer_id], REFERENCES).columns
-    if "consent_recommend" in columns and columns["consent_recommend"][0] is False:
-        question.refused = True
+    columns = question.parts.read([question.customer], REFERENCES).columns
+    question.agreed = "consent_recommend" not in columns or columns["consent_recommend"][0] is not False
+    if not question.agreed:
         return CustomerHistory.empty()
     known = history(columns, 0) if "own_product_ids" in columns else CustomerHistory.empty()
     known = with_purchases(known, question.visit.bought)
@@ -182,7 +211,7 @@ def bought(question: Question) -> CustomerHistory:
 
 def session(question: Question) -> Answered | None:
     """From what the visitor looks at; None where a page or basket says more, or nothing was looked at."""
-    if question.refused or question.product_ids or not len(question.visit.seen):
+    if question.product_ids or not len(question.visit.seen):
         return None
     if question.placement in BASKETS and question.visit.basket:
         return None
@@ -193,7 +222,7 @@ def session(question: Question) -> Answered | None:
 
 def similar(question: Question) -> Answered | None:
     """From the products of the page or the basket."""
-    visit = Visit() if question.refused else question.visit
+    visit = question.visit
     in_basket = question.placement in BASKETS and visit.basket
     if not (question.product_ids or in_basket):
         return None
@@ -213,22 +242,22 @@ def regional(question: Question) -> Answered | None:
 
 def popular(question: Question) -> Answered | None:
     """What most customers buy. The session has had its turn and takes no places."""
-    own = Visit() if question.refused else question.visit
     rules = question.rules.model_copy(update={"session_places": 0})
-    return Answered(question.page(CustomerHistory.empty(), HOME, rules, own, POPULAR), "popular")
+    page = question.page(CustomerHistory.empty(), HOME, rules, question.visit, POPULAR)
+    return Answered(page, "popular")
 
 
 def recorded(question: Question, items: Sequence[Recommendation], rung: str, page: Page | None = None) -> str:
     """Write down what was answered, under the id that is given back."""
-    recommendation_id = question.recommendation_id or str(uuid.uuid4())
+    recommendation_id = (question.offset and question.recommendation_id) or str(uuid.uuid4())
     question.parts.answers.record(
         Shown(
             recommendation_id=recommendation_id,
             start=question.offset,
             answered_at=question.parts.clock(),
             placement=question.placement,
-            customer_id=question.customer_id,
-            session_id=question.session_id,
+            customer_id=None if question.private else question.customer,
+            session_id=None if question.private else question.session_id,
             product_ids=[each.product_id for each in items],
             rung=rung,
             model_version="" if rung == "static" else question.served.version,
@@ -250,13 +279,14 @@ def ladder(personal_seconds: float, other_seconds: float) -> Ladder[Question, An
     return Ladder([*rungs, *(Rung(each.__name__, other_seconds, each) for each in rest)])
 
 
-def last_resort(question: Question) -> Answered | None:
-    """The static list, from memory; None where no model was ever loaded and the shop named no products."""
-    try:
-        changes = question.parts.live.known()
-    except Exception:
-        changes = {}
-    exclude = {*question.exclude, *question.product_ids, *question.earlier}
+def last_resort(question: Question, look: bool = True) -> Answered | None:
+    """The static list; None where no model was ever loaded and the shop named no products.
+
+    look: also at the shop's last updates and the pages before; without, everything is in memory.
+    """
+    live = question.parts.live
+    changes = live.known() if look else live.remembered
+    exclude = {*question.exclude, *question.product_ids, *(question.earlier if look else ())}
     found = question.parts.static.page(
         question.limit, question.rules.static, question.filter, exclude, changes
     )

@@ -10,15 +10,14 @@ from __future__ import annotations
 import gc
 import logging
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 from patron.artifacts import NAMES
-from serving.bootstrap import Parts, open_features, open_models, warm
+from patron.errors import FeatureError, PatronError
+from serving.bootstrap import Features, Parts, open_features, open_models, stamps, warm
 from serving.flusher import Flusher
 
-Stamp = tuple[tuple[str, int, int], ...]
 log = logging.getLogger(__name__)
 
 
@@ -44,13 +43,12 @@ class Holder:
     def open(self) -> None:
         """Load and warm everything, and begin the work that goes on behind the answers."""
         parts = self()
-        stamps = {name: stamp(parts.settings.models / name) for name in NAMES}
         warm(parts)
         settle()
         self._flusher = Flusher(parts.settings)
         self._flusher.start()
         if parts.settings.reload_seconds > 0:
-            self._watcher = Watcher(self, stamps, parts.settings.reload_seconds)
+            self._watcher = Watcher(self, parts.settings.reload_seconds)
             self._watcher.start()
 
     def take(self, parts: Parts) -> None:
@@ -69,9 +67,9 @@ class Holder:
 class Watcher(threading.Thread):
     """Looks every few seconds for a champion or a feature store that is not the one in use."""
 
-    def __init__(self, holder: Holder, stamps: dict[str, Stamp], seconds: float) -> None:
+    def __init__(self, holder: Holder, seconds: float) -> None:
         super().__init__(name="watcher", daemon=True)
-        self.holder, self.stamps, self.seconds = holder, stamps, seconds
+        self.holder, self.seconds = holder, seconds
         self._stopped = threading.Event()
 
     def run(self) -> None:
@@ -88,32 +86,47 @@ class Watcher(threading.Thread):
     def look(self) -> None:
         """Take over what is new."""
         parts = self.holder()
-        now = {name: stamp(parts.settings.models / name) for name in NAMES}
-        changed = [name for name in NAMES if now[name] != self.stamps.get(name)]
-        if changed or parts.features is None:
-            newer = renewed(parts, changed)
-            warm(newer)
+        newer = renewed(parts)
+        if newer is not None:
+            if newer.models != parts.models or newer.features is not parts.features:
+                warm(newer)
+                settle()
             self.holder.take(newer)
-        if changed:
-            settle()
-        self.stamps = now
 
 
-def renewed(parts: Parts, changed: Collection[str]) -> Parts:
-    """The parts with the changed models read again and, where there was none, the feature store."""
-    missing = {name: error for name, error in parts.missing.items() if name not in {*changed, "features"}}
+def renewed(parts: Parts) -> Parts | None:
+    """The parts with everything read again that has changed or was missing; None where nothing has changed.
+
+    Models are read again when their files have changed, and those that are missing when the feature store
+    offers something else than before.
+    """
+    now = stamps(parts.settings)
+    changed = {name for name in NAMES if now[name] != parts.stamps.get(name, ())}
+    missing: dict[str, PatronError] = {}
     features = parts.features or open_features(parts.settings, missing)
-    offered = features.offered_references() if features else None
-    names = NAMES if features is not parts.features else changed
-    found = open_models(parts.settings, offered, missing, names)
-    for name in changed:
-        told = (
-            f"{found[name].version} is served now" if name in found else f"cannot be loaded: {missing[name]}"
-        )
-        log.info("%s %s", name, told)
+    offered = offered_by(features)
+    if offered != parts.offered:
+        changed |= set(parts.missing) & set(NAMES)
+    if not changed and features is parts.features and offered == parts.offered:
+        return None
+    found = open_models(parts.settings, offered or None, missing, sorted(changed))
+    for name in sorted(changed):
+        if name in found:
+            log.info("%s %s is served now", name, found[name].version)
+        else:
+            log.warning("%s cannot be loaded: %s", name, missing[name])
     models = {**parts.models, **found}
-    kept = {name: error for name, error in missing.items() if name not in models}
-    return replace(parts, features=features, models=models, missing=kept)
+    left = {name: error for name, error in parts.missing.items() if name not in changed | {"features"}}
+    lost = {name: error for name, error in (left | missing).items() if name not in models}
+    return replace(parts, features=features, models=models, missing=lost, stamps=now)
+
+
+def offered_by(features: Features | None) -> frozenset[str]:
+    """What can be read now; nothing while the store is away."""
+    try:
+        return frozenset(features.offered_references() if features else ())
+    except FeatureError:
+        return frozenset()
 
 
 def settle() -> None:
@@ -121,13 +134,3 @@ def settle() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 50, 50)
-
-
-def stamp(folder: Path) -> Stamp:
-    """What tells whether a model's files have changed: names, sizes and times; empty where there are none."""
-    try:
-        files = sorted(each for each in folder.rglob("*") if each.is_file() and not each.name.startswith("."))
-        stats = [(str(each.relative_to(folder)), each.stat()) for each in files]
-    except OSError:
-        return ()
-    return tuple((name, stat.st_mtime_ns, stat.st_size) for name, stat in stats)

@@ -16,7 +16,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from patron.errors import EventLogError
 from patron.events.database import Database
 from patron.events.event import written
 
@@ -77,7 +76,7 @@ class Shown(NamedTuple):
 
 
 COLUMNS = ", ".join(Shown._fields)
-INSERT = f"insert or ignore into answers ({COLUMNS}) values ({', '.join('?' * len(Shown._fields))})"
+INSERT = f"insert or replace into answers ({COLUMNS}) values ({', '.join('?' * len(Shown._fields))})"
 LATELY = (
     "select product_ids from answers indexed by answers_by_{who} "
     "where {who}_id = ?1 and placement = ?2 and answered_at > ?3 order by answered_at desc limit ?4"
@@ -95,6 +94,7 @@ class AnswerLog:
         self._stopped = False
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
+        self._flushing = threading.Lock()
         self._next_prune = 0.0
 
     def record(self, shown: Shown) -> None:
@@ -137,13 +137,14 @@ class AnswerLog:
 
     def flush(self) -> None:
         """Write what waits."""
-        rows = [self._waiting.popleft() for _ in range(len(self._waiting))]
-        if not rows:
-            return
-        try:
-            self.database.write(lambda connection: connection.executemany(INSERT, rows) and None)
-        except EventLogError:
-            log.warning("%d answers could not be recorded", len(rows))
+        with self._flushing:
+            rows = [self._waiting.popleft() for _ in range(len(self._waiting))]
+            if not rows:
+                return
+            try:
+                self.database.write(lambda connection: connection.executemany(INSERT, rows) and None)
+            except Exception:
+                log.warning("%d answers could not be recorded", len(rows), exc_info=True)
 
     def close(self) -> None:
         """Write what waits and let go of the file."""
@@ -179,8 +180,8 @@ class AnswerLog:
                     connection.execute("delete from answers where answered_at < ?", (old,)) and None
                 )
             )
-        except EventLogError:
-            log.warning("Old answers could not be removed")
+        except Exception:
+            log.warning("Old answers could not be removed", exc_info=True)
 
 
 def row_of(shown: Shown) -> tuple[Any, ...]:

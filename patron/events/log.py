@@ -131,6 +131,16 @@ class EventLog:
                 found = sorted(found + rest, key=occurred, reverse=True)[:limit] if found else rest
         return [event_of(row) for row in reversed(found)]
 
+    def owner(self, session_id: str) -> str | None:
+        """The customer who signed in to a session last; None while nobody has."""
+        connection = self.database.reader()
+        if connection is None:
+            return None
+        found: str | None = connection.execute(
+            "select customer_id from sessions where session_id = ?", (session_id,)
+        ).get
+        return found
+
     def update(self, table: Kind, id: str, body: dict[str, Any]) -> int:
         """Write down new values of a product, a customer or an offer; its number, once on disk.
 

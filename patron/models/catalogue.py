@@ -189,7 +189,9 @@ class Names:
 def _filled(array: NDArray[Any], values: list[tuple[int, Any]], name: str) -> NDArray[Any]:
     """A copy with these values at their positions; None is what is taken for unknown."""
     found = [UNKNOWN[name] if value is None else value for _, value in values]
-    if array.dtype.kind == "U":  # a longer text would be cut to the width of the array
+    if name == "titles":  # one long text would make all of them as wide
+        array = array.astype(object)
+    elif array.dtype.kind == "U":  # a longer text would be cut to the width of the array
         array = array.astype(f"<U{max(array.dtype.itemsize // 4, *map(len, found), 1)}")
     else:
         array = array.copy()

@@ -118,7 +118,7 @@ def compose(blend: Blend, asked: Request, rules: Rules) -> Page:
         beside = np.asarray(chosen, dtype=np.int64)
         chosen += blend.popular_beside(beside, mask, asked.limit - len(chosen)).tolist()
     chosen, pinned = with_pins(blend, chosen, rules, mask, asked.limit)
-    chosen, propensities, drawn = with_exploration(blend, chosen, rules, mask, asked.draw)
+    chosen, propensities, drawn = with_exploration(blend, chosen, rules, mask, pinned, asked.draw)
     of_visit = {position for position, from_session in followed.items() if from_session}
     items = explained(blend, main, [each for each in chosen if each not in of_visit], asked)
     items |= explained(blend, session, [each for each in chosen if each in of_visit], asked)
@@ -339,28 +339,34 @@ def with_pins(
 
 
 def with_exploration(
-    blend: Blend, chosen: list[int], rules: Rules, mask: Mask, draw: random.Random | None
+    blend: Blend,
+    chosen: list[int],
+    rules: Rules,
+    mask: Mask,
+    pinned: Collection[int],
+    draw: random.Random | None,
 ) -> tuple[list[int], list[float] | None, set[int]]:
-    """In a share of answers one place of the lower half goes to a product that hardly anybody knows.
+    """In a share of answers one place of the lower half, none with a pin, goes to a product new in the shop.
 
     Gives the positions, how probably each was shown, and what was drawn.
     """
-    share, first = rules.exploration, len(chosen) // 2
-    if share <= 0 or draw is None or len(chosen) < 2:
+    share = rules.exploration
+    if share <= 0 or draw is None:
         return chosen, None, set()
-    stays = 1 - share / (len(chosen) - first)
-    propensities = [1.0] * first + [stays] * (len(chosen) - first)
+    cold = blend.new & mask
+    cold[chosen] = False
+    places = [rank for rank in range(len(chosen) // 2, len(chosen)) if chosen[rank] not in pinned]
+    propensities = [1.0] * len(chosen)
+    if len(chosen) < 2 or not places or not cold.any():
+        return chosen, propensities, set()
+    for rank in places:
+        propensities[rank] = 1 - share / len(places)
     if draw.random() >= share:
         return chosen, propensities, set()
-    free = blend.new & mask
-    free[chosen] = False
-    cold = np.flatnonzero(free)
-    if not len(cold):
-        return chosen, [1.0] * len(chosen), set()
-    place, drawn = draw.randrange(first, len(chosen)), int(cold[draw.randrange(len(cold))])
-    chosen = [*chosen[:place], drawn, *chosen[place + 1 :]]
-    propensities[place] = share / len(cold)
-    return chosen, propensities, {drawn}
+    new = np.flatnonzero(cold)
+    place, drawn = draw.choice(places), int(draw.choice(new.tolist()))
+    propensities[place] = share / len(new)
+    return [*chosen[:place], drawn, *chosen[place + 1 :]], propensities, {drawn}
 
 
 def cost(plain: Sequence[int], chosen: Sequence[int], main: Listed, session: Listed) -> float:

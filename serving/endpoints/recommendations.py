@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -9,7 +10,8 @@ import bentoml
 from pydantic import ConfigDict, Field, model_validator
 
 from patron.errors import NoChampion
-from serving.ladder import Climbed
+from patron.events.answers import OTHER_WORKER_SECONDS
+from serving.ladder import Climbed, forget
 from serving.operations import Answer, Body, Endpoint, allowed
 from serving.shapes import WHOLE, Id, Item, Limit, ModelLabel, ProductFilter, ProductIds, items
 from serving.storefront import Answered, Question, last_resort, recorded
@@ -83,12 +85,40 @@ async def climbed(question: Question) -> Climbed[Answered]:
         lost: Exception | None = error
         found: Climbed[Answered] = Climbed(None, "none", True)
     else:
+        await pages_before(question)
         lost, found = None, await question.parts.ladder.climb(question)
     if found.answer is None:
-        found = Climbed(last_resort(question), "static", True)
+        found = Climbed(await static(question), "static", True)
     if found.answer is None:
         raise lost or NoChampion("No recommender answers. GET /readyz says what is missing.")
     return found
+
+
+async def pages_before(question: Question) -> None:
+    """Read the pages before this one, which may take a moment longer than a rung has."""
+    if question.offset == 0:
+        return
+    budget = OTHER_WORKER_SECONDS + question.parts.settings.fallback_budget_seconds
+    spare = question.parts.ladder.spare
+    task = asyncio.get_running_loop().run_in_executor(spare, lambda: question.earlier)
+    done, _ = await asyncio.wait({task}, timeout=budget)
+    if done:
+        task.result()
+        return
+    task.add_done_callback(forget)
+    question.earlier, question.degraded = [], True
+
+
+async def static(question: Question) -> Answered | None:
+    """The last resort, in time: where a disk keeps it waiting, from memory alone."""
+    budget = question.parts.settings.fallback_budget_seconds
+    spare = question.parts.ladder.spare
+    task = asyncio.get_running_loop().run_in_executor(spare, last_resort, question)
+    done, _ = await asyncio.wait({task}, timeout=budget)
+    if done:
+        return task.result()
+    task.add_done_callback(forget)
+    return last_resort(question, look=False)
 
 
 def asked(parts: object, body: RecommendationsRequest) -> Question:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 PLAIN = r"^[^\x00-\x1f\x7f-\x9f]*$"
 Text = Annotated[str, Field(min_length=1, max_length=LONGEST["text"], pattern=PLAIN)]
+Short = Annotated[str, Field(min_length=1, max_length=100, pattern=PLAIN)]
 Name = Annotated[str, Field(min_length=1, max_length=LONGEST["id"], pattern=PLAIN)]
 Money = Annotated[float, Field(ge=0, lt=LARGEST)]
 Names = Annotated[list[Name], Field(max_length=500)]
@@ -32,8 +33,8 @@ class ProductUpdate(Body):
     model_config = ConfigDict(json_schema_extra={"minProperties": 1})
 
     title: Text | None = None
-    category: Text | None = None
-    brand: Text | None = None
+    category: Short | None = None
+    brand: Short | None = None
     price: Money | None = None
     unit_cost: Money | None = None
     in_stock: bool | None = None

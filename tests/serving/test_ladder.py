@@ -90,6 +90,24 @@ def test_all_its_threads_stuck_it_still_answers_from_the_next() -> None:
         release.set()
 
 
+def test_once_the_breaker_is_open_nobody_waits_and_nothing_piles_up() -> None:
+    release = threading.Event()
+
+    def stuck(question: str) -> str | None:
+        release.wait(10)
+        return None
+
+    ladder = of(("a", stuck), ("b", says("yes")), seconds=0.05)
+    try:
+        for _ in range(FAILURES):
+            climb(ladder)
+        for _ in range(50):
+            assert climb(ladder) == Climbed("yes", "b", degraded=True)
+        assert ladder.threads._work_queue.qsize() <= 1
+    finally:
+        release.set()
+
+
 def test_a_breaker_lets_one_through_after_a_while_and_closes_when_it_succeeds() -> None:
     now = [100.0]
     breaker = Breaker(lambda: now[0])

@@ -129,8 +129,47 @@ def test_a_purchase_is_part_of_the_history_at_once(shop: Shop) -> None:
 
 def test_who_refuses_gets_nothing_of_their_own_used(shop: Shop) -> None:
     shop.happens("view_item", "p13", customer_id="dan")
-    found = shop.recommend(customer_id="dan")
-    assert found["fallback"] == "popular" and {each["source"] for each in found["items"]} == {"popularity"}
+    for who in ({"customer_id": "dan"}, {"customer_id": "dan", "session_id": "of dan"}):
+        found = shop.recommend(**who)
+        assert found["fallback"] == "popular"
+        assert {each["source"] for each in found["items"]} <= {"popularity", "exploration"}
+    shop.happens("view_item", "p13", customer_id="dan", session_id="of dan")
+    found = shop.recommend(session_id="of dan")
+    assert found["fallback"] == "popular"
+    shop.parts.answers.flush()
+    reader = shop.parts.answers.database.reader()
+    kept = reader.execute("select distinct customer_id, session_id from answers").fetchall()
+    assert kept == [(None, None)]
+
+
+def test_a_session_that_was_signed_in_to_is_the_customers(shop: Shop) -> None:
+    shop.happens("view_item", "p13", customer_id="ann", session_id="s9")
+    found = shop.recommend(session_id="s9")
+    assert found["fallback"] is None and {"p00", "p01"} & {each["product_id"] for each in found["items"]}
+
+
+def test_unreadable_answers_and_updates_change_nothing_else(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.change("p00", in_stock=False)
+    assert "p00" not in shop.ids(customer_id="ann", limit=100)
+
+    def gone(*_: Any) -> Any:
+        raise OSError("disk")
+
+    for log, names in ((shop.parts.answers, ("lately", "pages")), (shop.parts.events, ("updates",))):
+        for name in names:
+            monkeypatch.setattr(log, name, gone)
+    found = shop.recommend(customer_id="ann", limit=100)
+    assert found["fallback"] is None and found["degraded"]
+    assert "p00" not in {each["product_id"] for each in found["items"]}
+    again = shop.recommend(recommendation_id=found["recommendation_id"], offset=10)
+    assert again["degraded"] and again["items"]
+
+
+def test_a_first_page_has_an_id_of_its_own(shop: Shop) -> None:
+    first = shop.recommend(customer_id="ann")["recommendation_id"]
+    assert shop.recommend(customer_id="ann", recommendation_id=first)["recommendation_id"] != first
 
 
 def test_the_basket_of_the_last_events_is_completed_and_never_answered(shop: Shop) -> None:
@@ -227,8 +266,10 @@ def test_a_lost_feature_store_is_answered_around_and_its_return_is_noticed(
     for _ in range(5):
         found = shop.recommend(customer_id="ann")
         assert found["degraded"] and found["fallback"] == "popular" and len(found["items"]) == 10
+    shop.happens("view_item", "p00", session_id="s8")
+    assert shop.recommend(session_id="s8")["fallback"] == "session"
     shop.happens("view_item", "p00", customer_id="ann")
-    assert shop.recommend(customer_id="ann")["fallback"] == "session"
+    assert shop.recommend(customer_id="ann")["fallback"] == "popular"  # whether they agreed is not known
     ranked = shop.send("POST", "/v1/rankings", {"customer_id": "ann", "product_ids": ["p00"]}, 200)
     assert ranked["degraded"] and ranked["fallback"] == "popular"
     shop.parts.features.error = None

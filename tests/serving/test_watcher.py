@@ -12,10 +12,9 @@ from typing import Any
 import pytest
 
 from patron.settings import Settings
-from serving.bootstrap import parts
+from serving.bootstrap import parts, stamp
 from serving.keys import create
 from serving.service import build
-from serving.watcher import stamp
 from tests.serving.in_process import InProcess, started
 from tests.serving.shop import promote, recommender, settings_of, tables
 

@@ -94,6 +94,15 @@ def test_exploration_draws_as_often_as_it_says_and_the_propensities_are_true(ble
     assert drawn == pytest.approx(600, abs=4 * (2000 * 0.3 * 0.7) ** 0.5)
     assert set(shares) == {0.3}  # one new product: always the one that is drawn
     assert compose(blend, Request(history=BUYER, limit=4), rules).propensities is None
+    nothing_new = Request(history=BUYER, limit=4, exclude=["p12"], draw=draw)
+    assert compose(blend, nothing_new, rules).propensities == [1, 1, 1, 1]
+
+
+def test_exploration_leaves_pins_where_they_are(blend: Blend) -> None:
+    rules = Rules(exploration=1.0, pins=(Pin(product_id="p11", rank=3),))
+    for seed in range(20):
+        page = compose(blend, Request(history=BUYER, limit=4, draw=random.Random(seed)), rules)
+        assert [page.items[rank].product_id for rank in (2, 3)] == ["p11", "p12"]
 
 
 def test_a_visit_takes_its_places_and_the_viewed_product_is_not_repeated(blend: Blend) -> None:
