@@ -51,6 +51,12 @@ asyncio.run(main(int(sys.argv[1])))
 """
 
 
+@pytest.fixture(autouse=True)
+def own_environment(monkeypatch):
+    """A home names its settings file in the environment; other tests have their own."""
+    monkeypatch.setenv("PATRON_CONFIG", "")
+
+
 @pytest.fixture(scope="module")
 def echo(tmp_path_factory):
     """A server that answers what it is sent: /fail with 503, /close not at all, /stall late at first."""

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from patron.events.event import Event
@@ -106,6 +106,7 @@ def test_what_is_no_object_is_no_event(raw):
 VALUES = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.lists(st.integers()))
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # a busy machine is no fault
 @given(st.dictionaries(st.sampled_from([*GOOD, "value", "query", "x"]), VALUES))
 def test_anything_at_all_can_be_judged(raw):
     assert isinstance(judge(raw, NOW), (Event, Refusal))
