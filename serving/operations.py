@@ -70,13 +70,16 @@ class Operation:
 
 
 def allowed(
-    *scopes: Scope, status: int = 200, quick: Callable[[Parts, Any], bool] | None = None
+    *scopes: Scope,
+    status: int = 200,
+    problems: tuple[int, ...] = (),
+    quick: Callable[[Parts, Any], bool] | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Let keys with any of `scopes` call this handler. `status`, `quick`: as an Operation has them."""
+    """Let keys with any of `scopes` call this handler. The others: as an Operation has them."""
 
     def decorate(handler: Callable[..., Any]) -> Callable[..., Any]:
         told: Any = handler
-        told.scopes, told.status, told.quick = frozenset(scopes), status, quick
+        told.scopes, told.status, told.problems, told.quick = frozenset(scopes), status, problems, quick
         return handler
 
     return decorate
@@ -103,7 +106,7 @@ def posted(endpoint: type[Endpoint], method: Any) -> Operation:
         handle=bound(endpoint, method.func),
         request=method.input_spec,
         summary=(method.func.__doc__ or "").strip(),
-        problems=(400, 413, 415, 422),
+        problems=(400, 413, 415, 422, *getattr(method.func, "problems", ())),
         status=getattr(method.func, "status", 200),
         quick=getattr(method.func, "quick", None),
     )

@@ -70,7 +70,7 @@ class RecommendationsAnswer(Answer):
 
 class Recommendations(Endpoint):
     @bentoml.api(route="/v1/recommendations")
-    @allowed("storefront")
+    @allowed("storefront", problems=(404,))
     async def recommendations(self, body: RecommendationsRequest, /) -> RecommendationsAnswer:
         """Recommend products: personal for a known customer, else from the session, the page, the shop."""
         question = asked(self.parts, body)

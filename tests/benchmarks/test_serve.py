@@ -127,7 +127,7 @@ def test_a_stall_is_charged_to_all_who_would_have_come(echo):
 def test_refusals_and_broken_connections_are_errors_and_the_load_goes_on(echo):
     kinds = zip(plan(echo, "/fail"), plan(echo, "/close"), plan(echo), strict=False)
     phase = load.run(load.closed(echo.port, itertools.chain.from_iterable(kinds), 2, 0.3), echo)
-    assert set(phase.errors) == {503, 0}
+    assert set(phase.errors) - {UNANSWERED} == {503, 0}  # the end of the phase may cut one short
     assert phase.answered() > 5
 
 
@@ -320,7 +320,8 @@ def test_the_service_is_driven_and_all_is_ended(opened, tmp_path):
     rows = {each["name"]: each for each in document["endpoints"]["rows"]}
     assert {scenarios.CHURN_ONE, scenarios.HOME, "customer profile"} <= set(rows)
     assert all(each["requests"] > 0 for each in rows.values())
-    assert not any(each["errors"] for each in rows.values()), {n: r["errors"] for n, r in rows.items()}
+    failed = {name: set(each["errors"]) - {str(UNANSWERED)} for name, each in rows.items()}
+    assert not any(failed.values()), failed  # what the end of a phase cuts short apart
     assert "p99/p50" in done.stdout
     assert not read(opened / "var" / "keys.json")  # the key of the run is gone
 
