@@ -12,10 +12,6 @@ from features.view import DAY
 
 if TYPE_CHECKING:
     from patron.events.event import Event
-    from patron.events.log import EventLog
-
-MOST = 10_000
-"""Events of one customer that are looked at."""
 
 
 def browsing(events: Sequence[Event], now: datetime) -> dict[str, Any] | None:
@@ -58,10 +54,3 @@ def browsed(known: Sequence[tuple[int, Event]], cutoff: int) -> dict[str, Any]:
         tuple(weight for _, _, weight in kept),
     )
     return dict(zip(batch.LISTS, columns, strict=True))
-
-
-def browsing_of(
-    log: EventLog, customer_id: str | None, session_id: str | None, now: datetime
-) -> dict[str, Any] | None:
-    """The features of a customer (and a session that may be theirs) from the log."""
-    return browsing(log.recent(customer_id, session_id, MOST), now)

@@ -9,7 +9,7 @@ import numpy as np
 
 from features import customer_browsing as batch
 from features.build import index
-from features.live import MOST, browsing
+from features.live import browsing
 from features.offline import part
 from patron.events.event import Event, written
 from patron.events.log import EventLog
@@ -18,6 +18,8 @@ from patron.lake.tables import Lake
 from patron.settings import Settings
 
 Row = tuple[str, str | None, str | None]
+MOST = 10_000
+"""Events of one customer that are looked at."""
 
 
 def check(settings: Settings, cutoff: datetime, customers: int = 500) -> dict[str, Any]:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import bentoml
 from pydantic import ConfigDict, Field, model_validator
 
-from patron.errors import NoChampion
+from patron.errors import NoChampion, PatronError
 from patron.events.answers import OTHER_WORKER_SECONDS
 from serving.ladder import Climbed, forget
 from serving.operations import Answer, Body, Endpoint, allowed
 from serving.shapes import WHOLE, Id, Item, Limit, ModelLabel, ProductFilter, ProductIds, items
-from serving.storefront import Answered, Question, last_resort, recorded
+from serving.storefront import RECOMMENDER, Answered, Question, last_resort, recorded
+
+if TYPE_CHECKING:
+    from serving.bootstrap import Parts
 
 MAX_OFFSET = 10_000
 
@@ -80,9 +83,9 @@ class Recommendations(Endpoint):
 async def climbed(question: Question) -> Climbed[Answered]:
     """The best answer that there is. Raises NoChampion where there has never been one."""
     try:
-        question.served  # noqa: B018
-    except Exception as error:
-        lost: Exception | None = error
+        question.parts.model(RECOMMENDER)
+    except PatronError as error:
+        lost: PatronError | None = error
         found: Climbed[Answered] = Climbed(None, "none", True)
     else:
         await pages_before(question)
@@ -121,9 +124,9 @@ async def static(question: Question) -> Answered | None:
     return last_resort(question, look=False)
 
 
-def asked(parts: object, body: RecommendationsRequest) -> Question:
+def asked(parts: Parts, body: RecommendationsRequest) -> Question:
     return Question(
-        parts=parts,  # type: ignore[arg-type]
+        parts=parts,
         placement=body.placement,
         limit=body.limit,
         customer_id=body.customer_id,

@@ -13,7 +13,7 @@ import pytest
 from features import customer_activity, customer_browsing
 from features.build import build
 from features.check import check
-from features.live import browsing_of
+from features.live import browsing
 from features.live_check import check as check_live
 from features.offline import historical
 from features.store import materialize
@@ -184,15 +184,15 @@ def test_customers_whose_events_are_not_in_both_are_left_out(shop: Settings):
 
 def test_live_features_follow_the_log_at_once(tmp_path: Path):
     log = EventLog(tmp_path)
-    assert browsing_of(log, "ann", None, START) is None
+    assert browsing(log.recent("ann", None), START) is None
     log.append(
         [
             Event("1", START - timedelta(hours=36), "view_item", session_id="s", product_id="p1"),
             Event("2", START - timedelta(hours=12), "add_to_cart", session_id="s", product_id="p2"),
         ]
     )
-    assert browsing_of(log, "ann", None, START) is None
-    found = browsing_of(log, "ann", "s", START)
+    assert browsing(log.recent("ann", None), START) is None
+    found = browsing(log.recent("ann", "s"), START)
     assert found is not None
     assert (found["views_7d"], found["carts_7d"]) == (1, 1)
     assert found["days_since_event"] == 0.5
