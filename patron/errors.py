@@ -7,6 +7,7 @@ PatronError
 |   +-- LakeError            the lake lacks something or is in use        exit 1
 |   +-- FeatureError         a feature or a cutoff is missing             exit 1
 |   +-- EventLogError        the event log cannot be read or written      exit 1
+|   +-- NoScores             nobody was scored yet, or not at that moment exit 1
 +-- ArtifactError         a model file is missing, changed or unsuited    exit 1
 |   +-- NoChampion           nothing was promoted yet                     exit 1
 
@@ -48,6 +49,10 @@ class FeatureError(DataError):
 
 class EventLogError(DataError):
     code = "events"
+
+
+class NoScores(DataError):
+    code = "no_scores"
 
 
 class ArtifactError(PatronError):

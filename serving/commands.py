@@ -61,9 +61,12 @@ def warn_if_empty(settings: Any) -> None:
 @app.command()
 def score(
     to: Annotated[Path | None, typer.Option(help="File to write: .parquet or .csv.")] = None,
+    history: Annotated[
+        int, typer.Option(min=0, help="Score so many earlier cutoffs too, for movements to start from.")
+    ] = 0,
     json: JsonOption = False,
 ) -> None:
-    """Score every customer and write one row each for the CRM."""
+    """Score every customer and write one row each for the CRM; sum up the groups and who moved."""
     from patron.settings import load_settings
     from serving.batch import score_all
 
@@ -71,7 +74,7 @@ def score(
     with console.progress() as bar:
         task = bar.add_task("Scoring customers", total=None)
         outcome = score_all(
-            settings, to, advance=lambda done, total: bar.update(task, completed=done, total=total)
+            settings, to, history, advance=lambda done, total: bar.update(task, completed=done, total=total)
         )
     console.answer(outcome, json, show_score)
 
@@ -82,6 +85,52 @@ def show_score(outcome: dict[str, Any], out: Console) -> None:
         out.print(console.table(column, [column, "customers"], list(counts.items())))
     for name in outcome["missing"]:
         out.print(f"Columns of {name} are empty: it was not promoted.")
+    if outcome["summary"]["movements"]:
+        show_movements({"movements": outcome["summary"]["movements"]}, out)
+
+
+@app.command()
+def movements(
+    since: Annotated[
+        str | None, typer.Option(help="A cutoff that was scored, as 2017-12-05. Default: the one before.")
+    ] = None,
+    to: Annotated[
+        Path | None, typer.Option(help="File to write: who moved, one row each. .parquet or .csv.")
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Show who changed segment, stage, risk or tier since an earlier scoring, with counts and value."""
+    from patron.settings import load_settings
+    from serving.movements import moved
+
+    console.answer(moved(load_settings(), since, to), json, show_movements)
+
+
+def show_movements(found: dict[str, Any], out: Console) -> None:
+    """The greatest movements of each dimension; who stayed is counted below."""
+    from serving.score_history import DIMENSIONS
+
+    matrices = found["movements"]
+    for dimension in DIMENSIONS:
+        moves = [each for each in matrices[dimension] if each["previous"] != each["current"]]
+        rows = [
+            (
+                each["previous"],
+                each["current"],
+                each["customers"],
+                each["expected_value"],
+                each["value_before"],
+            )
+            for each in moves[:10]
+        ]
+        columns = ["from", "to", "customers", "value now", "value before"]
+        if rows:
+            out.print(console.table(f"{dimension} since {matrices['since']}", columns, rows))
+    if matrices["models_changed"]:
+        changed = ", ".join(matrices["models_changed"])
+        out.print(f"Some of it may be due to another version of {changed}.")
+    if found.get("path"):
+        out.print(f"{found['customers']:,} customers moved -> {found['path']}")
 
 
 @keys.command()

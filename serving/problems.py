@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from patron.errors import FeatureError, NoChampion, PatronError
+from patron.errors import FeatureError, NoChampion, NoScores, PatronError
 
 MEDIA_TYPE = "application/problem+json"
 MAX_ERRORS = 20
@@ -76,7 +76,7 @@ def of_error(error: BaseException) -> Problem:
     """What callers are told about an exception. Messages that may hold paths or values are not repeated."""
     if isinstance(error, Problem):
         return error
-    if isinstance(error, NoChampion):
+    if isinstance(error, (NoChampion, NoScores)):
         return unavailable(error.code, str(error))
     if isinstance(error, FeatureError):
         return unavailable("features", "The feature store cannot be read. GET /readyz says what is missing.")

@@ -12,7 +12,7 @@ from typing import Any
 import bentoml
 
 from serving.bootstrap import Parts
-from serving.endpoints import customers, updates
+from serving.endpoints import customers, segments, updates
 from serving.endpoints.churn_scores import ChurnScores
 from serving.endpoints.events import Events
 from serving.endpoints.lifetime_values import LifetimeValues
@@ -28,7 +28,7 @@ KNOBS: dict[str, Any] = {
     "logging": {"access": {"enabled": False}},
 }
 """What the framework does by default and the gateway does instead."""
-ROUTES = (customers.OPERATION, *updates.OPERATIONS)
+ROUTES = (customers.OPERATION, segments.OPERATION, *updates.OPERATIONS)
 """Operations that are not POST, which the framework has no declaration for."""
 
 

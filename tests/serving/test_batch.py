@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -10,21 +11,30 @@ import pyarrow.csv
 import pyarrow.parquet
 import pytest
 
-from patron.errors import NoChampion, UsageError
+from patron.errors import NoChampion, NoScores, UsageError
 from patron.settings import Settings
-from serving.batch import schema, score_all
+from serving.batch import score_all
+from serving.bootstrap import parts
+from serving.endpoints.segments import segments
+from serving.score_columns import MODELS, schema
+from serving.score_history import moments
 from tests.serving.conftest import Client
-from tests.serving.shop import END, settings_of
+from tests.serving.shop import CUTOFFS, END, settings_of
 
 
 @pytest.fixture(scope="module")
 def scores(shop: Settings) -> dict[str, dict[str, Any]]:
-    outcome = score_all(shop)
+    outcome = score_all(shop, history=1)
     table = pyarrow.parquet.read_table(outcome["path"])
     assert table.schema.names == schema().names
-    assert outcome["customers"] == table.num_rows and outcome["missing"] == []
+    assert outcome["customers"] == table.num_rows
+    assert outcome["missing"] == [name for name in MODELS if name not in champions(shop)]
     assert outcome["features_as_of"] == END
     return {each["customer_id"]: each for each in table.to_pylist()}
+
+
+def champions(shop: Settings) -> set[str]:
+    return {each.parent.name for each in shop.models.glob("*/champion.json")}
 
 
 def test_everybody_with_an_order_has_a_row(scores: dict[str, dict[str, Any]]) -> None:
@@ -54,6 +64,28 @@ def test_segments_and_actions_equal_those_of_the_profile(
         row = scores[name]
         assert row["segment"] == found["segment"] and row["lifecycle_stage"] == found["lifecycle_stage"]
         assert row["best_action"] == found["next_best_action"]["offer_id"]
+
+
+def test_segments_are_what_the_scores_add_up_to(client: Client, scores: dict[str, dict[str, Any]]) -> None:
+    found = client.get("/v1/segments").json()
+    assert (found["as_of"], found["customers"]) == (f"{END:%Y-%m-%d}", len(scores))
+    for name, column in (("segment", "segment"), ("lifecycle_stage", "lifecycle_stage")):
+        counted = Counter(each[column] for each in scores.values())
+        assert {each["name"]: each["customers"] for each in found["groups"][name]} == counted
+    total = sum(each["expected_value"] for each in scores.values())
+    assert found["expected_value"] == pytest.approx(total)
+    moves = found["movements"]["segment"]
+    assert found["movements"]["since"] == f"{CUTOFFS[-2]:%Y-%m-%d}"
+    assert sum(each["customers"] for each in moves) >= len(scores)
+
+
+def test_segments_need_a_scoring(shop: Settings, tmp_path: Path) -> None:
+    with pytest.raises(NoScores, match="patron score"):
+        segments(parts(settings_of(tmp_path)))
+
+
+def test_history_is_kept_by_cutoff(shop: Settings, scores: dict[str, Any]) -> None:
+    assert moments(shop) == [each.date() for each in CUTOFFS[-2:]]
 
 
 def test_reasons_are_text(scores: dict[str, dict[str, Any]]) -> None:

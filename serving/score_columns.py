@@ -1,0 +1,163 @@
+"""The columns of a scoring: what each model says of some customers, None where it is silent."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from serving.bootstrap import Served
+from serving.scoring import best_action, churn_table, segment_table, value_table
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from features.rows import Rows
+
+CHURN, VALUE, OFFERS = "patron-churn", "patron-lifetime-value", "patron-offers"
+PORTRAIT, REPLENISHMENT = "patron-portrait", "patron-replenishment"
+MODELS = (CHURN, VALUE, PORTRAIT, REPLENISHMENT, OFFERS)
+HORIZONS = (30, 90, 365)
+"""Days over which a value is told beside that of the trained horizon."""
+DUE = 5
+"""Products that are due soonest, at most."""
+PERSONA = ("price_level", "discount_sensitivity", "rhythm", "time_of_day", "week_part", "channel")
+CARE = ("nps_score", "open_tickets")
+Columns = dict[str, list[Any]]
+
+
+def schema() -> pa.Schema:
+    """Names and types of all columns, in their order in the file."""
+    import pyarrow as pa
+
+    text, number, moment = pa.string(), pa.float64(), pa.timestamp("us", "UTC")
+    values = ("expected_value", "value_low", "value_high", "expected_orders", "probability_active")
+    horizons = [f"expected_value_{days}d" for days in HORIZONS]
+    who = ("segment", "segment_reason", "cluster", "lifecycle_stage")
+    loyalty = ("loyalty_tier", "next_loyalty_tier", "next_tier_missing")
+    persona = ("persona", "persona_text", "top_categories", "top_brands", *PERSONA)
+    return pa.schema(
+        {
+            "customer_id": text,
+            "churn_status": text,
+            "churn_probability": number,
+            "churn_risk": text,
+            **dict.fromkeys((*values, *horizons), number),
+            **dict.fromkeys(("value_of", "value_tier"), text),
+            **dict.fromkeys((*who, *loyalty, *persona), text),
+            **dict.fromkeys(CARE, number),
+            "expected_next_order_at": moment,
+            "due_products": text,
+            "best_action": text,
+            "reasons": text,
+            **{version(name): text for name in MODELS},
+            "features_as_of": moment,
+        }
+    )
+
+
+def version(name: str) -> str:
+    """The column that names a model's version."""
+    short = name.removeprefix("patron-").replace("lifetime-", "").replace("-", "_")
+    return f"{short}_model_version"
+
+
+def scored(models: Mapping[str, Served], rows: Rows, now: datetime) -> Columns:
+    """Every column of some customers."""
+    columns: Columns = dict.fromkeys(schema().names, [None] * len(rows))
+    columns |= {"customer_id": rows.ids, "features_as_of": [rows.as_of] * len(rows)}
+    words: list[list[str]] = [[] for _ in rows.ids]
+    for name, said in SAID.items():
+        if name in models:
+            columns |= said(models[name], rows, words)
+            columns[version(name)] = [models[name].version] * len(rows)
+    columns |= care(rows)
+    if OFFERS in models:
+        columns |= offer_columns(models, rows, columns, now)
+    return columns | {"reasons": ["; ".join(each) or None for each in words]}
+
+
+def churn_columns(served: Served, rows: Rows, words: list[list[str]]) -> Columns:
+    table = churn_table(served, rows)
+    tell("churn", table.reasons, words)
+    return {
+        "churn_status": table.status,
+        "churn_probability": table.probability,
+        "churn_risk": table.risk,
+        "expected_next_order_at": table.next_order_at,
+    }
+
+
+def value_columns(served: Served, rows: Rows, words: list[list[str]]) -> Columns:
+    model = served.model
+    table = value_table(served, rows, model.horizon_days)
+    tell("value", table.reasons, words)
+    further = {f"expected_value_{days}d": expected(model, rows, days) for days in HORIZONS}
+    return {
+        "expected_value": table.expected_value,
+        "value_low": table.low,
+        "value_high": table.high,
+        "expected_orders": table.expected_orders,
+        "probability_active": table.probability_active,
+        "value_tier": table.tier,
+        **further,
+    }
+
+
+def expected(model: Any, rows: Rows, days: int) -> list[float]:
+    found: list[float] = model.predict(rows.columns, days).expected_value.tolist()
+    return found
+
+
+def care(rows: Rows) -> Columns:
+    """What surveys and tickets say, where the shop has them."""
+    return {name: numbers(rows, name) for name in CARE}
+
+
+def numbers(rows: Rows, name: str) -> list[Any]:
+    values = rows.columns.get(name)
+    if values is None:
+        return [None] * len(rows)
+    return [None if each != each else each for each in values.tolist()]
+
+
+def offer_columns(models: Mapping[str, Served], rows: Rows, columns: Columns, now: datetime) -> Columns:
+    policy = models[OFFERS].model
+    if PORTRAIT not in models:
+        segments, stages = segment_table(policy, rows)
+        columns |= {"segment": segments, "lifecycle_stage": stages}
+    unknown = np.full(len(rows), None)
+    consent, tiers = (rows.columns.get(each, unknown) for each in ("consent_offers", "tier"))
+    best = functools.cache(lambda segment, tier: best_action(policy, segment, now, tier).offer_id)
+    actions = [
+        "none" if agreed is False else best(segment, tier)
+        for segment, agreed, tier in zip(columns["segment"], consent, tiers, strict=True)
+    ]
+    return {
+        "segment": columns["segment"],
+        "lifecycle_stage": columns["lifecycle_stage"],
+        "best_action": actions,
+        version(OFFERS): [models[OFFERS].version] * len(rows),
+    }
+
+
+def tell(subject: str, reasons: list[list[Any]], words: list[list[str]]) -> None:
+    for row, found in enumerate(reasons):
+        if found:
+            words[row].append(f"{subject}: {', '.join(each.text for each in found)}")
+
+
+def document(found: Any) -> str | None:
+    """JSON text of something with content; None of nothing."""
+    return json.dumps(found, ensure_ascii=False) if found else None
+
+
+def listed(names: Iterable[str]) -> str | None:
+    return ", ".join(names) or None
+
+
+SAID = {CHURN: churn_columns, VALUE: value_columns}
