@@ -78,6 +78,11 @@ def paired(gaps: NDArray[np.float64], seed: int, rounds: int = 400, level: float
     return Interval(float(gaps.mean()), *_bounds(means, (1 - level) / 2))
 
 
+def interval(value: float, samples: NDArray[np.float64], level: float = 0.95) -> Interval:
+    """The percentile interval of samples around a value; NaN where there are none."""
+    return Interval(value, *_bounds(samples.tolist(), (1 - level) / 2))
+
+
 def _bounds(values: list[float], tail: float) -> tuple[float, float]:
     found = np.asarray(values)
     found = found[~np.isnan(found)]

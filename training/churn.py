@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 class ChurnJob(CustomerJob):
     short = "churn"
     kinds = ("lightgbm", "logistic", "recency")
+    rivals = ("logistic", "recency")
     baseline = "recency"
     primary = "roc_auc"
 
     def __init__(self, settings: Settings, overrides: dict[str, Any] | None = None) -> None:
         super().__init__(settings, overrides)
-        self.left_out: dict[str, int] = {}
         self.fitted: dict[tuple[str, datetime], Churn] = {}
 
     def horizon(self) -> int:
@@ -115,7 +115,9 @@ class ChurnJob(CustomerJob):
                 "expected_maximum_profit": metrics.expected_maximum_profit(y, p),
             }
 
-        return Judgement(measure, len(outcome), self.primary, self.slices())
+        band = metrics.calibration_band(probability, self.settings.seed)
+        whole = {"calibration_band": band, "churn_rate": float(outcome.mean())}
+        return Judgement(measure, len(outcome), self.primary, self.slices(), whole)
 
     def figures(self, model: Model) -> dict[str, Figure]:
         test, churn = self.data[self.test], cast(Churn, model)

@@ -140,22 +140,81 @@ def evaluate(
     model: ModelArgument,
     version: Annotated[str | None, typer.Option(help="Version to judge. Default: the champion.")] = None,
     against: Annotated[str | None, typer.Option(help="Another version, judged on the same window.")] = None,
+    tests: Annotated[
+        int,
+        typer.Option(min=0, help="Test cutoffs of the backtest (churn and lifetime-value); 0: no backtest."),
+    ] = 4,
+    horizon: Annotated[
+        int | None,
+        typer.Option(min=1, help="Backtest over so many days instead; no registered version is judged then."),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Judge a registered version on the last window again, beside another one and the baseline."""
+    """Judge a registered version on the last window again, beside another one and the baseline.
+
+    For churn and lifetime-value a backtest follows: all candidates and baselines, from several cutoffs on.
+    """
     quiet_threads()
     from patron.settings import load_settings
     from training.evaluate import evaluate as judge
+    from training.evaluate import over_horizon
     from training.jobs import open_job
     from training.run import finite
 
     with steps(f"Evaluating {model}") as say:
-        say("judging on the last window")
-        outcome = finite(judge(open_job(load_settings(), model), version, against))
-    console.answer(outcome, json, show_evaluation)
+        settings = load_settings()
+        if horizon is not None:
+            outcome = over_horizon(settings, model, horizon, tests or 1, say)
+        else:
+            say("judging on the last window")
+            outcome = judge(open_job(settings, model), version, against, tests, say)
+    console.answer(finite(outcome), json, show_evaluation)
 
 
 def show_evaluation(outcome: dict[str, Any], out: Console) -> None:
+    if "metrics" in outcome:
+        show_last_window(outcome, out)
+    for each in outcome.get("backtest", ()):
+        show_test(outcome["model"], outcome["primary"], each, out)
+
+
+def show_test(model: str, primary: str, test: dict[str, Any], out: Console) -> None:
+    """One test of a backtest: metrics of each kind with intervals, then the paired differences."""
+    kinds = list(test["metrics"])
+    rows = [
+        (metric, *(spread(test["metrics"][kind].get(metric)) for kind in kinds))
+        for metric in test["metrics"][kinds[0]]
+    ]
+    title = f"{model} from {test['test_cutoff']} to {test['ends']} ({', '.join(test['months'])})"
+    out.print(console.table(title, ["metric", *kinds], rows))
+    left = ", ".join(f"{count:,} {status}" for status, count in test["left_out"].items()) or "nobody"
+    fit = test["fit_cutoffs"]
+    out.print(
+        f"{test['customers']:,} customers, left out: {left}. Fitted at {fit[0]} .. {fit[-1]} ({len(fit)}), "
+        f"calibrated at {test['calibration_cutoff']}; before the test {test['chosen']} did best."
+    )
+    for kind, rivals in test["differences"].items():
+        for rival, found in rivals.items():
+            out.print(f"  {primary}: {kind} is {signed(found[primary])} against {rival}.")
+    out.print()
+
+
+def spread(each: dict[str, Any] | None) -> str:
+    """'0.7421 (0.7201..0.7600)', without the interval where there is none."""
+    if each is None or each["value"] is None:
+        return "-"
+    value = console.cell(each["value"])
+    return value if each["low"] is None else f"{value} ({each['low']:.4g}..{each['high']:.4g})"
+
+
+def signed(gap: dict[str, Any]) -> str:
+    """'+0.0120 (+0.0010 to +0.0230)'."""
+    if gap["value"] is None:
+        return "not comparable"
+    return f"{gap['value']:+.4f} ({gap['low']:+.4f} to {gap['high']:+.4f})"
+
+
+def show_last_window(outcome: dict[str, Any], out: Console) -> None:
     names = list(outcome["metrics"])
     rows = [
         (metric, *(outcome["metrics"][name].get(metric) for name in names))

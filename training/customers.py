@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,12 +16,13 @@ from numpy.typing import NDArray
 from features.build import built_cutoffs
 from features.offline import historical, snapshot
 from features.rows import Rows
+from patron.errors import DataError
 from patron.settings import Settings
 from training.bootstrap import Indices
 from training.consent import withheld
 from training.job import Job
 from training.labels import Orders
-from training.windows import split
+from training.windows import Windows, ending_at, last_test
 
 
 @dataclass(frozen=True)
@@ -36,14 +38,22 @@ class Followed:
 
 
 class CustomerJob(Job):
-    """A job over customers at cutoffs. Subclasses name the features and may leave customers out."""
+    """A job over customers at cutoffs. Subclasses name the features and may leave customers out.
+
+    `rivals` are the kinds that a backtest holds every other one against.
+    """
+
+    rivals: ClassVar[tuple[str, ...]]
 
     def __init__(self, settings: Settings, overrides: dict[str, Any] | None = None) -> None:
         super().__init__(settings, overrides)
         self.orders = Orders(settings)
         self.horizon_days = self.horizon()
-        self.judged, self.shipped = split(built_cutoffs(settings), self.horizon_days)
-        self.test, self.cutoff = self.judged.test, self.shipped.test
+        self.built = built_cutoffs(settings)
+        self.left_out: dict[str, int] = {}
+        self.pool: dict[tuple[datetime, tuple[str, ...]], Rows] = {}
+        self.test, self.cutoff = last_test(self.built, self.horizon_days), max(self.built)
+        self.judged, self.shipped = self.windows(self.test), self.windows(self.cutoff)
 
     @abstractmethod
     def horizon(self) -> int:
@@ -52,6 +62,36 @@ class CustomerJob(Job):
     @abstractmethod
     def inputs(self) -> list[str]:
         """Feast references that the rows hold."""
+
+    def windows(self, test: datetime) -> Windows:
+        """What fits and calibrates a model that sees nothing from `test` on. Raises DataError."""
+        return ending_at(self.built, test, self.horizon_days)
+
+    def tests(self) -> list[datetime]:
+        """Every cutoff that a model can be judged from: labels are known, and a history lies before it."""
+        return [
+            each
+            for each in self.built
+            if each <= last_test(self.built, self.horizon_days) and self.fits(each)
+        ]
+
+    def fits(self, test: datetime) -> bool:
+        try:
+            self.windows(test)
+        except DataError:
+            return False
+        return True
+
+    def at(self, test: datetime) -> Self:
+        """The same job judged from an earlier cutoff on, with nothing to ship; rows are read once for all."""
+        other = copy(self)
+        for made in ("data", "browsing"):
+            vars(other).pop(made, None)
+        other.judged = other.shipped = self.windows(test)
+        other.test = other.cutoff = test
+        other.left_out = {}
+        other.forget()
+        return other
 
     def cutoffs(self) -> list[datetime]:
         """Every cutoff that a fit, a calibration or the test needs."""
@@ -68,9 +108,15 @@ class CustomerJob(Job):
 
     @cached_property
     def data(self) -> dict[datetime, Followed]:
-        """Customers of every cutoff, read once through Feast."""
-        cutoffs = self.cutoffs()
-        references = self.inputs()
+        """Customers of every cutoff, with what they did next."""
+        cutoffs, references = self.cutoffs(), tuple(self.inputs())
+        self.read([each for each in cutoffs if (each, references) not in self.pool], references)
+        return {cutoff: self.followed(self.pool[cutoff, references], cutoff) for cutoff in cutoffs}
+
+    def read(self, cutoffs: list[datetime], references: tuple[str, ...]) -> None:
+        """Customers at these cutoffs into the pool, read once through Feast."""
+        if not cutoffs:
+            return
         refused = withheld(self.settings)
         people = [
             [each for each in snapshot(self.settings, references[:1], cutoff).ids if each not in refused]
@@ -78,12 +124,10 @@ class CustomerJob(Job):
         ]
         ids = [each for group in people for each in group]
         moments = [cutoff for cutoff, group in zip(cutoffs, people, strict=True) for _ in group]
-        rows = historical(self.settings, ids, moments, references)
-        found, start = {}, 0
+        rows, start = historical(self.settings, ids, moments, references), 0
         for cutoff, group in zip(cutoffs, people, strict=True):
-            found[cutoff] = self.followed(rows.take(np.arange(start, start + len(group))), cutoff)
+            self.pool[cutoff, references] = rows.take(np.arange(start, start + len(group)))
             start += len(group)
-        return found
 
     def followed(self, rows: Rows, cutoff: datetime) -> Followed:
         rows = rows.take(self.eligible(rows, cutoff))

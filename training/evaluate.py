@@ -7,15 +7,27 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from patron.errors import ArtifactError, NoChampion
+from patron.errors import ArtifactError, NoChampion, UsageError
 from patron.models.base import open_model
+from patron.settings import Settings
 from training import tracking
+from training.backtest import Say, rolled
 from training.bootstrap import Judgement, difference, intervals
+from training.customers import CustomerJob
 from training.job import Job
+from training.jobs import open_job
 
 
-def evaluate(job: Job, version: str | None = None, against: str | None = None) -> dict[str, Any]:
+def evaluate(
+    job: Job,
+    version: str | None = None,
+    against: str | None = None,
+    tests: int = 0,
+    say: Say = lambda what: None,
+) -> dict[str, Any]:
     """Judge the twin of a version (the champion's by default) on this lake's last window.
+
+    tests: of a customer job, also judge its recipe from so many test cutoffs on (`training.backtest`).
 
     Raises ArtifactError when a twin has seen that window: it would be judged on what it learned from.
     """
@@ -39,7 +51,15 @@ def evaluate(job: Job, version: str | None = None, against: str | None = None) -
         "differences": {
             other: asdict(difference(judged[first], judged[other], seed)) for other in others if comparable
         },
+        **backtested(job, tests, say),
     }
+
+
+def backtested(job: Job, tests: int, say: Say = lambda what: None) -> dict[str, Any]:
+    """`{"backtest": [...]}` of a job over customers; nothing of others, or where no tests are asked for."""
+    if not tests or not isinstance(job, CustomerJob):
+        return {}
+    return {"backtest": [each.document() for each in rolled(job, tests=tests, say=say)]}
 
 
 def twin(job: Job, version: str, scratch: Path) -> Judgement:
@@ -51,3 +71,15 @@ def twin(job: Job, version: str, scratch: Path) -> Judgement:
             f"{job.test:%Y-%m-%d} on: it cannot be judged on it. Build features of newer data first."
         )
     return job.judge(model)
+
+
+def over_horizon(settings: Settings, short: str, days: int, tests: int, say: Say) -> dict[str, Any]:
+    """The backtest alone, over another horizon than the settings'. Registered versions answer theirs only.
+
+    Raises UsageError for a model without a horizon.
+    """
+    changed = settings.model_copy(update={"churn_horizon_days": days, "value_horizon_days": days})
+    job = open_job(changed, short)
+    if not isinstance(job, CustomerJob):
+        raise UsageError(f"'{short}' has no horizon. Leave out --horizon.")
+    return {"model": job.name, "primary": job.primary, "horizon_days": days, **backtested(job, tests, say)}

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import zlib
 from copy import copy
-from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from features.build import built_cutoffs
 from patron.lake.tables import Lake
 from patron.models.base import Model
 from patron.models.lifetime_value import LifetimeValue
@@ -19,7 +17,7 @@ from patron.settings import Settings
 from training import metrics, plots
 from training.bootstrap import Indices, Judgement
 from training.customers import CustomerJob, Followed, stacked
-from training.windows import Windows
+from training.windows import Windows, ending_at
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -40,17 +38,20 @@ class LifetimeValueJob(CustomerJob):
 
     short = "lifetime-value"
     kinds = ("lightgbm", "mixed", "btyd", "history")
+    rivals = ("btyd", "history")
     baseline = "history"
     primary = "gini"
 
     def __init__(self, settings: Settings, overrides: dict[str, Any] | None = None) -> None:
         super().__init__(settings, overrides)
-        cutoffs = built_cutoffs(settings)
-        self.judged, self.shipped = (recent(each, cutoffs) for each in (self.judged, self.shipped))
         self.fitted: dict[tuple[str, datetime], LifetimeValue] = {}
 
     def horizon(self) -> int:
         return self.settings.value_horizon_days
+
+    def windows(self, test: datetime) -> Windows:
+        """The last six cutoffs before the calibration's: its customers are others, so labels may overlap."""
+        return ending_at(self.built, test, self.horizon_days, most=6, overlap=True)
 
     def forget(self) -> None:
         self.fitted = {}
@@ -163,11 +164,6 @@ class LifetimeValueJob(CustomerJob):
             "regularization": trial.suggest_float("regularization", 0.01, 100.0, log=True),
             "tweedie_power": trial.suggest_float("tweedie_power", 1.1, 1.9),
         }
-
-
-def recent(windows: Windows, cutoffs: list[datetime], most: int = 6) -> Windows:
-    """Fit on the last cutoffs before the calibration's: its customers are others, so labels may overlap."""
-    return replace(windows, fit=[each for each in cutoffs if each < windows.calibrate][-most:])
 
 
 def held_out(ids: list[str]) -> NDArray[np.bool_]:

@@ -104,6 +104,25 @@ def expected_calibration_error(outcome: Numbers, probability: Numbers, bins: int
     )
 
 
+def calibration_band(
+    probability: Numbers, seed: int, bins: int = 10, level: float = 0.95, rounds: int = 1000
+) -> float:
+    """The expected calibration error that a perfect forecaster stays under in `level` of all windows.
+
+    Outcomes are drawn from the probabilities themselves `rounds` times; each draw's error is chance alone.
+    It falls with the root of the number of customers. Source: Brocker & Smith 2007, consistency resampling.
+    """
+    rng = np.random.default_rng(seed)
+    ordered = np.sort(probability)
+    edges = np.cumsum([0, *(len(each) for each in np.array_split(ordered, bins))])[:-1]
+    edges = np.unique(edges[edges < len(ordered)])
+    found = [
+        np.abs(np.add.reduceat((rng.random(len(ordered)) < ordered) - ordered, edges)).sum() / len(ordered)
+        for _ in range(rounds)
+    ]
+    return float(np.quantile(found, level))
+
+
 def lift_at(outcome: Numbers, score: Numbers, share: float = 0.1) -> float:
     """Rate of the outcome among the top `share` by score, over its rate among all."""
     top = np.argsort(-score, kind="stable")[: max(1, round(share * len(score)))]

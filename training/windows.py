@@ -24,19 +24,52 @@ def split(cutoffs: Sequence[datetime], horizon_days: int, most: int = 12) -> tup
     The shipped fit calibrates on the window that judged its twin, so it sees all the labels there are; its
     `test` is the newest cutoff, whose labels nobody knows yet. Raises DataError: the history is too short.
     """
+    return (
+        ending_at(cutoffs, last_test(cutoffs, horizon_days), horizon_days, most),
+        ending_at(cutoffs, max(cutoffs), horizon_days, most),
+    )
+
+
+def last_test(cutoffs: Sequence[datetime], horizon_days: int) -> datetime:
+    """The newest cutoff whose labels are known. Raises DataError."""
+    return _last(cutoffs, max(cutoffs) - timedelta(days=horizon_days), horizon_days)
+
+
+def ending_at(
+    cutoffs: Sequence[datetime], test: datetime, horizon_days: int, most: int = 12, overlap: bool = False
+) -> Windows:
+    """The windows of a fit that sees nothing from `test` on; it fits on the last `most` cutoffs.
+
+    overlap: labels of the fit may reach into the calibration window, but not beyond it (where other customers
+    calibrate). Raises DataError: the history before `test` is too short.
+    """
     horizon = timedelta(days=horizon_days)
-    end = max(cutoffs)
-    judged = _fit(cutoffs, _last(cutoffs, end - horizon, horizon_days), horizon, most)
-    shipped = _fit(cutoffs, end, horizon, most)
-    return judged, shipped
-
-
-def _fit(cutoffs: Sequence[datetime], test: datetime, horizon: timedelta, most: int) -> Windows:
-    calibrate = _last(cutoffs, test - horizon, horizon.days)
-    fit = [each for each in cutoffs if each <= calibrate - horizon][-most:]
+    calibrate = _last(cutoffs, test - horizon, horizon_days)
+    until = calibrate - (timedelta(0) if overlap else horizon)
+    fit = [each for each in cutoffs if each <= until and each < calibrate][-most:]
     if not fit:
-        raise DataError(_short(cutoffs, horizon.days))
+        raise DataError(_short(cutoffs, horizon_days))
     return Windows(fit, calibrate, test)
+
+
+def spread(possible: Sequence[datetime], count: int, horizon_days: int) -> list[datetime]:
+    """At most `count` of the possible test cutoffs, the newest among them, oldest first.
+
+    They lie as far apart as so many can, at most a horizon and at least a third of one: test windows overlap
+    by two thirds at the most, and there are fewer of them where the history is too short.
+    """
+    newest, room = max(possible), max(possible) - min(possible)
+    horizon = timedelta(days=horizon_days)
+    step = min(max(room / max(count - 1, 1), horizon / 3), horizon)
+    found = [newest]
+    for earlier in sorted(possible, reverse=True):
+        if (
+            len(found) < count
+            and earlier <= newest - step * len(found)
+            and earlier <= found[-1] - horizon / 3
+        ):
+            found.append(earlier)
+    return found[::-1]
 
 
 def _last(cutoffs: Sequence[datetime], moment: datetime, horizon_days: int) -> datetime:

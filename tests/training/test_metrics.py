@@ -204,3 +204,36 @@ class TestValue:
     def test_interval_coverage_counts_the_ends(self):
         found = metrics.interval_coverage(floats(1, 2, 3, 4), floats(1, 0, 4, 0), floats(2, 2, 5, 3))
         assert found == 2 / 4
+
+
+def test_the_calibration_band_of_one_customer_a_bin():
+    """Ten customers at one half: every bin is off by exactly one half."""
+    assert metrics.calibration_band(np.full(10, 0.5), seed=1) == pytest.approx(0.5)
+
+
+def test_the_calibration_band_of_the_certain_is_nothing():
+    assert metrics.calibration_band(np.repeat([0.0, 1.0], 50), seed=1) == 0
+
+
+def test_the_calibration_band_is_that_of_absolute_normals():
+    """Large bins: the error is the mean of ten |N(0, p(1-p)/m)|, whose 95% quantile follows from moments."""
+    size, p = 20_000, 0.3
+    deviation = np.sqrt(p * (1 - p) / (size / 10))
+    mean, spread = np.sqrt(2 / np.pi) * deviation, np.sqrt((1 - 2 / np.pi) / 10) * deviation
+    found = metrics.calibration_band(np.full(size, p), seed=1)
+    assert found == pytest.approx(mean + 1.7 * spread, rel=0.05)
+
+
+def test_a_perfect_forecast_lies_in_its_calibration_band():
+    rng = np.random.default_rng(3)
+    inside = []
+    for seed in range(60):
+        probability = rng.beta(2, 2, 400)
+        outcome = (rng.random(400) < probability).astype(float)
+        found = metrics.expected_calibration_error(outcome, probability)
+        inside.append(found <= metrics.calibration_band(probability, seed, rounds=200))
+    assert np.mean(inside) > 0.85
+
+
+def test_the_calibration_band_takes_fewer_customers_than_bins():
+    assert 0 < metrics.calibration_band(np.array([0.2, 0.7]), seed=1) < 1

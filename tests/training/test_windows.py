@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from patron.errors import DataError
-from training.lifetime_value import recent
-from training.windows import split
+from training.windows import ending_at, split, spread
 
 END = datetime(2025, 1, 1, tzinfo=UTC)
 
@@ -65,8 +65,48 @@ def test_too_short_a_history_is_said(cutoffs):
 
 
 def test_lifetime_value_fits_up_to_its_calibration_but_not_on_it():
-    judged, _ = split(WEEKLY, 28)
-    found = recent(judged, WEEKLY, most=3)
+    test = END - timedelta(days=28)
+    found = ending_at(WEEKLY, test, 28, most=3, overlap=True)
     assert found.fit == back(63, 70, 77)
-    assert all(each + timedelta(days=28) <= judged.test for each in found.fit)
-    assert (found.calibrate, found.test) == (judged.calibrate, judged.test)
+    assert all(each + timedelta(days=28) <= test for each in found.fit)
+    assert (found.calibrate, found.test) == (END - timedelta(days=56), test)
+
+
+@given(
+    st.sets(st.integers(0, 60), min_size=4, max_size=30).map(lambda weeks: back(*(7 * w for w in weeks))),
+    st.integers(1, 100),
+    st.booleans(),
+)
+def test_no_window_ever_reaches_into_the_future(cutoffs, days, overlap):
+    """Whatever is judged from a cutoff on was fitted and calibrated on labels that had ended by then."""
+    horizon = timedelta(days=days)
+    for test in cutoffs:
+        try:
+            found = ending_at(cutoffs, test, days, overlap=overlap)
+        except DataError:
+            continue
+        assert found.calibrate + horizon <= test
+        assert found.fit and max(found.fit) < found.calibrate
+        assert all(each + horizon <= test for each in found.fit)
+        assert overlap or all(each + horizon <= found.calibrate for each in found.fit)
+
+
+@given(
+    st.sets(st.integers(0, 60), min_size=1, max_size=30).map(lambda weeks: back(*(7 * w for w in weeks))),
+    st.integers(1, 6),
+    st.integers(1, 100),
+)
+def test_tests_are_spread(possible, count, days):
+    found = spread(possible, count, days)
+    assert set(found) <= set(possible) and found == sorted(set(found))
+    assert found[-1] == max(possible) and len(found) <= count
+    steps = [after - before for before, after in pairwise(found)]
+    assert all(step >= timedelta(days=days) / 3 for step in steps)
+
+
+def test_tests_by_hand():
+    possible = back(*range(70, 169, 14))  # from 70 to 168 days before the end
+    assert spread(possible, 4, 70) == back(70, 112, 140, 168)
+    assert spread(possible, 3, 70) == back(70, 126, 168)
+    assert spread(possible, 3, 28) == back(70, 98, 126)
+    assert spread(possible, 1, 70) == back(70)
