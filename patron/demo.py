@@ -20,8 +20,9 @@ STEPS: tuple[tuple[str, ...], ...] = (
     ("features", "materialize"),
     ("features", "check"),
     ("train", "all"),
-    ("score",),
+    ("score", "--history", "1"),
 )
+SCORE = " ".join(STEPS[-1])
 GATE_REFUSED = 3
 
 
@@ -92,14 +93,15 @@ def show(outcome: dict[str, Any], out: Any) -> None:
         )
     )
     built, online = reports["features build"], reports["features materialize"]
-    scored = reports["score"]
+    scored = reports[SCORE]
     out.print(
         f"Features: {built['rows']:,} rows at {len(built['cutoffs'])} cutoffs; "
         f"online as of {online['as_of'][:10]}; "
         f"{reports['features check']['values']:,} values compared with the snapshot, "
         f"{len(reports['features check']['differences'])} features differ."
     )
-    out.print(f"Customers scored: {scored['customers']:,} -> {scored['path']}\n")
+    out.print(f"Customers scored: {scored['customers']:,} -> {scored['path']}")
+    out.print(moved(scored["summary"]["movements"]))
     columns = ["model", "metric", "shipped", "95% interval", "baseline", "kind", "gate"]
     out.print(console.table("Models on the last, untouched window", columns, metrics(reports["train all"])))
     seconds = [(name, step["seconds"]) for name, step in outcome["steps"].items()]
@@ -110,6 +112,18 @@ def show(outcome: dict[str, Any], out: Any) -> None:
         out.print(outcome["key"], highlight=False, soft_wrap=True)
         out.print("Ask for a customer, while `patron serve` runs:")
         out.print(curl(outcome["key"], outcome["customer"]), highlight=False, soft_wrap=True)
+
+
+def moved(movements: dict[str, Any] | None) -> str:
+    """How many changed segment since the moment before, and where most of them went."""
+    if movements is None:
+        return "Movements: there is no earlier moment to compare with.\n"
+    changed = [each for each in movements["segment"] if each["previous"] != each["current"]]
+    total = sum(each["customers"] for each in changed)
+    most = ", ".join(f"{each['previous']} -> {each['current']} {each['customers']:,}" for each in changed[:3])
+    return (
+        f"Segments changed since {movements['since']}: {total:,} customers ({most}). More: patron movements\n"
+    )
 
 
 def rows(reports: dict[str, Any]) -> list[tuple[Any, ...]]:

@@ -40,7 +40,20 @@ REPORTS: dict[str, Any] = {
             }
         ]
     },
-    "score": {"customers": 246, "path": "scores.parquet"},
+    "score --history 1": {
+        "customers": 246,
+        "path": "scores.parquet",
+        "summary": {
+            "movements": {
+                "since": "2017-01-18",
+                "segment": [
+                    {"previous": "loyal", "current": "loyal", "customers": 200},
+                    {"previous": "loyal", "current": "at_risk", "customers": 12},
+                    {"previous": "none", "current": "new", "customers": 5},
+                ],
+            }
+        },
+    },
     "keys create demo --scope storefront --scope crm": {"key": "patron_made"},
 }
 
@@ -82,7 +95,18 @@ def test_the_summary_holds_rows_customers_and_each_metric_beside_its_baseline(
     out = Console(width=140, file=StringIO())
     demo.show(demo.demo(settings), out)
     text = out.file.getvalue()  # type: ignore[attr-defined]
-    for told in ("1,200", "1,000", "150", "40", "10", "246", "0.8531", "0.7619", "patron_made"):
+    for told in (
+        "1,200",
+        "1,000",
+        "150",
+        "40",
+        "10",
+        "246",
+        "0.8531",
+        "0.7619",
+        "patron_made",
+        "17 customers",
+    ):
         assert told in text
 
 
