@@ -28,6 +28,7 @@ SERVICES: dict[str, tuple[str, ...]] = {
     "recommender": ("customer_product_affinity", "purchase_history", "customer_profile"),
     "churn": ("customer_activity",),
     "lifetime_value": ("customer_activity",),
+    "portrait": ("customer_activity", "customer_category_affinity"),
     "offers": ("customer_activity", "customer_profile"),
     "profile": (
         "customer_activity",

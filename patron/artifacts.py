@@ -20,7 +20,13 @@ from patron.errors import ArtifactError, NoChampion
 from patron.files import publish_folder, publish_json, sha256
 
 MANIFEST = "manifest.json"
-NAMES = ("patron-recommender", "patron-churn", "patron-lifetime-value", "patron-offers")
+NAMES = (
+    "patron-recommender",
+    "patron-churn",
+    "patron-lifetime-value",
+    "patron-portrait",
+    "patron-offers",
+)
 
 
 class Manifest(BaseModel):

@@ -71,7 +71,7 @@ def test_training_and_serving_see_the_same_features(shop: tuple[Settings, dict[s
     assert found["differences"] == {}
 
 
-def test_four_champions_stand_in_the_registry_and_on_disk(shop: tuple[Settings, dict[str, Any]]) -> None:
+def test_all_champions_stand_in_the_registry_and_on_disk(shop: tuple[Settings, dict[str, Any]]) -> None:
     settings, done = shop
     for name in NAMES:
         version = tracking.alias_version(settings, name, tracking.CHAMPION)

@@ -13,6 +13,8 @@ USES = {
     "patron-churn": "Estimates who will not order within the horizon. A risk is no reason to send an offer: "
     "whom it helps is another question.",
     "patron-lifetime-value": "Estimates what a customer will spend within a horizon, net of returns.",
+    "patron-portrait": "Names a customer's segment, stage, group, loyalty tier and habits by rules of the "
+    "shop. Names describe what was bought; they are no forecast, and no judgement of a person.",
     "patron-offers": "Chooses an offer, or none, from observed response rates, with a share of chance "
     "so that effects can be measured. Response is not effect: nothing here is causal yet.",
 }

@@ -13,6 +13,7 @@ JOBS = {
     "recommender": "training.recommender:RecommenderJob",
     "churn": "training.churn:ChurnJob",
     "lifetime-value": "training.lifetime_value:LifetimeValueJob",
+    "portrait": "training.portrait:PortraitJob",
     "offers": "training.offers:OffersJob",
 }
 

@@ -2,7 +2,8 @@
 
 MLflow keeps this file's text with the model and runs it on loading, so nothing is pickled. The input is a
 DataFrame with a column for each feature of the manifest, under its bare name. The answer is an array of
-churn probabilities, of expected values, of the greedy offer, or a list of the best ten product ids.
+churn probabilities, of expected values, of segments, of the greedy offer, or a list of the best ten product
+ids.
 """
 
 from pathlib import Path
@@ -47,6 +48,7 @@ ANSWERS = {
     "patron-recommender": products,
     "patron-churn": lambda model, rows, size: model.predict(rows),
     "patron-lifetime-value": values,
+    "patron-portrait": lambda model, rows, size: model.segment(rows),
     "patron-offers": offers,
 }
 

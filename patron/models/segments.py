@@ -1,28 +1,18 @@
 """Who a customer is to the shop: an RFM segment and a lifecycle stage.
 
 Recency, frequency and spend are scored 1..5 by quintiles learned at fit (5: most recent, most often, most).
-The first rule that holds names the segment; FM is the mean of the F and M scores, rounded half up.
+The first rule that holds names the segment. The rules stand in `configs/segments.toml`, their shipped form in
+`patron/models/segment_rules.py`, and what each name means in `docs/portrait.md`.
 
-| segment | rule | what a CRM does |
-| --- | --- | --- |
-| champions | R 5, FM 4-5 | reward, ask for reviews, early access |
-| loyal | R 3-4, FM 4-5 | upsell, programme |
-| cannot_lose | R 1-2, FM 5 | win back in person |
-| at_risk | R 1-2, FM 3-4 | personal reactivation |
-| new | R 4-5, one purchase day | onboard, second purchase |
-| potential | R 4-5, FM 2-3 | recommend, membership |
-| promising | R 4-5, FM 1, or R 3 and one purchase day | awareness, small offers |
-| hibernating | R 3, FM 1-3, or R 2 | standard contact |
-| lost | R 1 | leave, or one cheap try |
-
-Stages follow the churn horizon H, the customer's gap and the trend of the last months:
+Stages follow the churn horizon H, the customer's gap and the trend of the last months; the first that holds:
 
 | stage | rule |
 | --- | --- |
 | prospect | no order |
 | lost | last order older than `lost_after_horizons` x H and than `lost_after_gaps` of the own mean gap |
-| declining | last order older than H and than twice the gap; or gap <= 45 days and half the usual spend |
-| new | one purchase day, or the first within H |
+| new | last order within H, and one purchase day or the first within H |
+| declining | last order older than H and than `silent_after_gaps` of the own mean gap; or a gap of at most
+  `brisk_gap_days`, and the last 90 days below `decline` times the usual |
 | growing | spend of 90 days over `growth` times the usual of the year |
 | mature | else |
 """
@@ -35,17 +25,17 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from patron.errors import DataError
 from patron.files import publish_json
+from patron.models import segment_rules
 from patron.models.activity import Numbers, column, ratio, references, size
 from patron.models.base import Config, FeatureRows, Model
+from patron.models.segment_rules import SEGMENTS, SHIPPED, Rule
 
-SEGMENTS = (
-    *("champions", "loyal", "potential", "promising", "new"),
-    *("at_risk", "cannot_lose", "hibernating", "lost"),
-)
+__all__ = ("SEGMENTS", "STAGES", "Segments", "SegmentsConfig")
+
 STAGES = ("prospect", "new", "growing", "mature", "declining", "lost")
 
 READS = (
@@ -55,16 +45,31 @@ READS = (
 
 
 class SegmentsConfig(Config):
-    """Where stages begin and end."""
+    """What `configs/segments.toml` may set: the rules, and where stages begin and end."""
 
     horizon_days: int = Field(default=90, ge=1)
     """H, the churn horizon: training passes the one that churn was trained on."""
-    lost_after_horizons: float = 3.0
+    rules: tuple[Rule, ...] = SHIPPED
+    """In the order in which they are tried."""
+    lost_after_horizons: float = Field(default=3.0, gt=0)
     """Last order older than so many horizons, and..."""
-    lost_after_gaps: float = 4.0
+    lost_after_gaps: float = Field(default=4.0, gt=0)
     """...than so many own gaps: lost."""
-    growth: float = 1.25
+    silent_after_gaps: float = Field(default=2.0, gt=0)
+    """Last order older than the horizon and than so many own gaps: declining."""
+    decline: float = Field(default=0.5, ge=0)
+    """Spend of 90 days under so many times the usual: declining, where the customer is brisk."""
+    brisk_gap_days: float = Field(default=45.0, ge=0)
+    """Who buys less often than that has too few orders in 90 days for a trend downwards."""
+    growth: float = Field(default=1.25, ge=0)
     """Spend of 90 days over so many times the usual: growing."""
+
+    @model_validator(mode="after")
+    def of_use(self) -> Self:
+        """All mistakes in the rules together."""
+        if found := segment_rules.mistakes(self.rules):
+            raise ValueError("; ".join(found))
+        return self
 
 
 class Segments(Model):
@@ -110,21 +115,17 @@ class Segments(Model):
 
     def segment(self, rows: FeatureRows) -> NDArray[np.str_]:
         """One of SEGMENTS a customer; those without an order are 'new'. Shape (customers,)."""
-        R, F, M = self.scores(rows)
-        FM = np.floor((F + M) / 2 + 0.5)
         days = column(rows, "purchase_days")
-        rules = {
-            "champions": (R == 5) & (FM >= 4) & (days > 1),
-            "loyal": (R >= 3) & (FM >= 4) & (days > 1),
-            "cannot_lose": (R <= 2) & (FM == 5),
-            "at_risk": (R <= 2) & (FM >= 3),
-            "new": (R >= 4) & (days <= 1),
-            "potential": (R >= 4) & (FM >= 2),
-            "promising": (R >= 4) | ((R == 3) & (days <= 1)),
-            "hibernating": R >= 2,
-        }
-        named = np.select(list(rules.values()), list(rules), "lost")
-        return np.where(days > 0, named, "new")
+        found = segment_rules.named(self.config.rules, *self.scores(rows), days)
+        return np.where(days > 0, found, "new")
+
+    def why(self, rows: FeatureRows) -> list[str]:
+        """The scores behind the segment in words, one text a customer: 'R 2, F 5, M 5: bought often and
+        much, silent for 74 days'."""
+        R, F, M = (each.astype(np.int64).tolist() for each in self.scores(rows))
+        days = np.nan_to_num(column(rows, "purchase_days")).tolist()
+        recency = column(rows, "recency_days").tolist()
+        return [told(*each) for each in zip(R, F, M, days, recency, strict=True)]
 
     def stage(self, rows: FeatureRows) -> NDArray[np.str_]:
         """One of STAGES a customer, shape (customers,)."""
@@ -135,12 +136,13 @@ class Segments(Model):
         gap = np.nan_to_num(column(rows, "mean_gap_days"))
         usual = column(rows, "spend_365d") * np.clip(ratio(np.full(len(days), 90.0), tenure), 90 / 365, 1)
         trend = ratio(column(rows, "spend_90d"), usual)
-        silent = (recency > H) & (recency > 2 * gap)
+        silent = (recency > H) & (recency > config.silent_after_gaps * gap)
+        fading = (trend < config.decline) & (gap > 0) & (gap <= config.brisk_gap_days)
         rules = {
             "prospect": ~(days > 0),
             "lost": (recency > config.lost_after_horizons * H) & (recency > config.lost_after_gaps * gap),
             "new": (recency <= H) & ((days == 1) | (tenure <= H)),
-            "declining": silent | ((trend < 0.5) & (gap > 0) & (gap <= 45)),
+            "declining": silent | fading,
             "growing": (trend > config.growth) & (tenure > 90),
         }
         return np.select(list(rules.values()), list(rules), "mature")
@@ -172,3 +174,20 @@ def measures(rows: FeatureRows) -> dict[str, Numbers]:
         "frequency": np.nan_to_num(column(rows, "purchase_days")),
         "spend": np.nan_to_num(column(rows, "spend_total")),
     }
+
+
+def told(R: int, F: int, M: int, purchase_days: float, recency_days: float) -> str:
+    """One customer's scores in words."""
+    if not purchase_days:
+        return "no order yet"
+    since = f"{recency_days:.0f} day{'' if round(recency_days) == 1 else 's'}"
+    lately = f"last order {since} ago" if R >= 4 else f"silent for {since}"
+    return f"R {R}, F {F}, M {M}: {bought(F, M, purchase_days)}, {lately}"
+
+
+def bought(F: int, M: int, purchase_days: float) -> str:
+    """How often and how much, by the fifths of the shop."""
+    often = "once" if purchase_days == 1 else ("seldom", "now and then", "often")[(F > 2) + (F > 3)]
+    much = ("little", "a middling amount", "much")[(M > 2) + (M > 3)]
+    alike = (often == "often") == (much == "much")
+    return f"bought {often} {'and' if alike else 'but'} {much}"

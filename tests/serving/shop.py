@@ -26,6 +26,7 @@ from patron.models.catalogue import Catalogue
 from patron.models.churn import Churn, ChurnConfig
 from patron.models.lifetime_value import LifetimeValue, LifetimeValueConfig
 from patron.models.offers import OfferPolicy, OfferPolicyConfig, OfferTerms
+from patron.models.portrait import Portrait, PortraitConfig
 from patron.models.segments import Segments, SegmentsConfig
 from patron.settings import Settings, load_settings
 from tests.shops import line, random_shop, write_lake
@@ -80,6 +81,7 @@ def models(settings: Settings, shop: dict[str, list[dict[str, Any]]]) -> list[tu
         ("patron-churn", churn(settings, shop)),
         ("patron-lifetime-value", value(settings, shop)),
         ("patron-recommender", recommender(shop)),
+        ("patron-portrait", portrait(settings)),
         ("patron-offers", offers(settings)),
     ]
 
@@ -156,6 +158,11 @@ def offers(settings: Settings) -> OfferPolicy:
         OfferTerms(offer_id="over", valid_to=END - timedelta(days=1)),
     ]
     return OfferPolicy(OfferPolicyConfig(epsilon=0.2)).fit(exposures, terms, segments)
+
+
+def portrait(settings: Settings) -> Portrait:
+    model = Portrait(PortraitConfig(segments=SegmentsConfig(horizon_days=HORIZON)))
+    return model.fit(snapshot(settings, list(model.learned_from), END).columns, seed=1)
 
 
 def recommender(shop: dict[str, Any]) -> Blend:

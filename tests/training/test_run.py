@@ -22,6 +22,7 @@ PLOTS = {
     "recommender": {"recall_by_k", "weights"},
     "churn": {"calibration", "gain"},
     "lifetime-value": {"calibration", "gain"},
+    "portrait": {"segment_sizes", "segment_value", "cluster_sizes", "gain"},
     "offers": {"calibration", "gain", "importance"},
 }
 
@@ -101,7 +102,7 @@ def test_local_champions_are_verified_and_ask_for_features_that_exist(trained, s
     assert type(model).__name__ == manifest.model.partition(":")[2]
 
 
-@pytest.mark.parametrize("short", ["churn", "lifetime-value", "recommender", "offers"])
+@pytest.mark.parametrize("short", ["churn", "lifetime-value", "recommender", "portrait", "offers"])
 def test_mlflow_loads_the_champion_and_predicts_the_same(trained, short):
     import pandas as pd
 
@@ -120,6 +121,8 @@ def test_mlflow_loads_the_champion_and_predicts_the_same(trained, short):
         assert np.array_equal(found, model.predict(rows.columns).expected_value)
     elif short == "recommender":
         assert all(len(set(each)) == 10 for each in found)
+    elif short == "portrait":
+        assert found.tolist() == model.segment(rows.columns).tolist()
     else:
         assert set(found) <= {"none", *(each.offer_id for each in model.offers)}
 
