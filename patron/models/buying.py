@@ -10,7 +10,10 @@ import numpy as np
 from patron.errors import DataError
 from patron.models.activity import Numbers, column, cutoffs, filled, remembered
 from patron.models.base import DAY, FeatureRows
-from patron.models.btyd import BGNBD, GammaGamma, ParetoNBD
+from patron.models.btyd import BGNBD, MBGNBD, GammaGamma, ParetoNBD
+
+Purchases = ParetoNBD | BGNBD | MBGNBD
+KINDS: dict[str, type[Purchases]] = {each.__name__: each for each in (ParetoNBD, BGNBD, MBGNBD)}
 
 WEEK = 7.0
 
@@ -25,12 +28,12 @@ class Buying:
     A part that could not be fitted is None, and what it would tell is NaN.
     """
 
-    purchases: ParetoNBD | BGNBD | None = None
+    purchases: Purchases | None = None
     spend: GammaGamma | None = None
 
     @classmethod
     def fit(cls, rows: FeatureRows, *, seed: int) -> Self:
-        """Fit on the rows of the newest cutoff. BG/NBD where Pareto/NBD has no optimum."""
+        """Fit on the rows of the newest cutoff."""
         known = known_customers(rows)
         newest = np.flatnonzero(known & (cutoffs(rows) == cutoffs(rows).max(initial=-1)))
         drawn = np.random.default_rng(seed).permutation(newest)[:LARGEST_FIT]
@@ -81,10 +84,9 @@ class Buying:
     @classmethod
     def of(cls, document: dict[str, Any]) -> Self:
         """What `document` wrote."""
-        kinds: dict[str, type[ParetoNBD] | type[BGNBD]] = {"ParetoNBD": ParetoNBD, "BGNBD": BGNBD}
         purchases, spend = document["purchases"], document["spend"]
         return cls(
-            kinds[purchases[0]].of(purchases[1]) if purchases else None,
+            KINDS[purchases[0]].of(purchases[1]) if purchases else None,
             GammaGamma.of(spend) if spend else None,
         )
 
@@ -107,14 +109,18 @@ def known_customers(rows: FeatureRows) -> Any:
     return (column(rows, "purchase_days") > 0) & ~np.isnan(column(rows, "tenure_days"))
 
 
-def fitted_purchases(x: Numbers, t_x: Numbers, T: Numbers) -> ParetoNBD | BGNBD | None:
-    """Pareto/NBD, else BG/NBD, else None."""
+def fitted_purchases(x: Numbers, t_x: Numbers, T: Numbers) -> Purchases | None:
+    """Pareto/NBD; where it has no optimum the likelier of BG/NBD and the modified one, else None."""
+    for families in ((ParetoNBD,), (BGNBD, MBGNBD)):
+        found = [each for family in families if (each := attempted(family, x, t_x, T))]
+        if found:
+            return max(found, key=lambda each: each.log_likelihood)
+    return None
+
+
+def attempted(family: type[Purchases], x: Numbers, t_x: Numbers, T: Numbers) -> Purchases | None:
     try:
-        return ParetoNBD.fit(x, t_x, T)
-    except DataError:
-        pass
-    try:
-        return BGNBD.fit(x, t_x, T)
+        return family.fit(x, t_x, T)
     except DataError:
         return None
 
