@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from patron.models.base import Reason
 from serving.bootstrap import Served
+from serving.portraits import portrait_table
 from serving.scoring import best_action, churn_table, segment_table, value_table
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ HORIZONS = (30, 90, 365)
 """Days over which a value is told beside that of the trained horizon."""
 DUE = 5
 """Products that are due soonest, at most."""
-PERSONA = ("price_level", "discount_sensitivity", "rhythm", "time_of_day", "week_part", "channel")
+PERSONA = ("price_level", "discount_sensitivity", "rhythm", "time_of_day", "weekday_or_weekend", "channel")
 CARE = ("nps_score", "open_tickets")
 Columns = dict[str, list[Any]]
 
@@ -37,7 +39,7 @@ def schema() -> pa.Schema:
     text, number, moment = pa.string(), pa.float64(), pa.timestamp("us", "UTC")
     values = ("expected_value", "value_low", "value_high", "expected_orders", "probability_active")
     horizons = [f"expected_value_{days}d" for days in HORIZONS]
-    who = ("segment", "segment_reason", "cluster", "lifecycle_stage")
+    who = ("segment", "cluster", "lifecycle_stage")
     loyalty = ("loyalty_tier", "next_loyalty_tier", "next_tier_missing")
     persona = ("persona", "persona_text", "top_categories", "top_brands", *PERSONA)
     return pa.schema(
@@ -83,7 +85,7 @@ def scored(models: Mapping[str, Served], rows: Rows, now: datetime) -> Columns:
 
 def churn_columns(served: Served, rows: Rows, words: list[list[str]]) -> Columns:
     table = churn_table(served, rows)
-    tell("churn", table.reasons, words)
+    tell("churn", sentences(table.reasons), words)
     return {
         "churn_status": table.status,
         "churn_probability": table.probability,
@@ -95,7 +97,7 @@ def churn_columns(served: Served, rows: Rows, words: list[list[str]]) -> Columns
 def value_columns(served: Served, rows: Rows, words: list[list[str]]) -> Columns:
     model = served.model
     table = value_table(served, rows, model.horizon_days)
-    tell("value", table.reasons, words)
+    tell("value", sentences(table.reasons), words)
     further = {f"expected_value_{days}d": expected(model, rows, days) for days in HORIZONS}
     return {
         "expected_value": table.expected_value,
@@ -111,6 +113,42 @@ def value_columns(served: Served, rows: Rows, words: list[list[str]]) -> Columns
 def expected(model: Any, rows: Rows, days: int) -> list[float]:
     found: list[float] = model.predict(rows.columns, days).expected_value.tolist()
     return found
+
+
+def portrait_columns(served: Served, rows: Rows, words: list[list[str]]) -> Columns:
+    table = portrait_table(served, rows)
+    tell("segment", table.segment_reason, words)
+    return {
+        "segment": table.segment,
+        "cluster": table.cluster,
+        "lifecycle_stage": table.stage,
+        "loyalty_tier": table.loyalty.tier,
+        "next_loyalty_tier": table.loyalty.next_tier,
+        "next_tier_missing": [document(each) for each in table.loyalty.missing],
+        "persona": [each.label for each in table.personas],
+        "persona_text": [each.text for each in table.personas],
+        "top_categories": [listed(each.top_categories) for each in table.personas],
+        "top_brands": [listed(each.top_brands) for each in table.personas],
+        **{name: [getattr(each, name) for each in table.personas] for name in PERSONA},
+    }
+
+
+def due_columns(served: Served, rows: Rows, words: list[list[str]]) -> Columns:
+    """What is due, as JSON lists of at most DUE products."""
+    found = served.model.table(rows.columns, DUE)
+    days = [f"probability_{each}d" for each in served.model.config.days]
+    lists: list[list[dict[str, Any]]] = [[] for _ in rows.ids]
+    for row, product_id, title, due, chances in zip(
+        found.customer.tolist(),
+        found.product_ids.tolist(),
+        found.titles.tolist(),
+        found.due_in_days.round(1).tolist(),
+        found.probability.round(6).tolist(),
+        strict=True,
+    ):
+        told = {"product_id": product_id, "title": title or None, "due_in_days": due}
+        lists[row].append(told | dict(zip(days, chances, strict=True)))
+    return {"due_products": [document(each) for each in lists]}
 
 
 def care(rows: Rows) -> Columns:
@@ -145,10 +183,15 @@ def offer_columns(models: Mapping[str, Served], rows: Rows, columns: Columns, no
     }
 
 
-def tell(subject: str, reasons: list[list[Any]], words: list[list[str]]) -> None:
+def tell(subject: str, reasons: Iterable[str | None], words: list[list[str]]) -> None:
+    """Add what there is to say about a subject to the words of each customer."""
     for row, found in enumerate(reasons):
         if found:
-            words[row].append(f"{subject}: {', '.join(each.text for each in found)}")
+            words[row].append(f"{subject}: {found}")
+
+
+def sentences(reasons: Iterable[list[Reason]]) -> list[str]:
+    return [", ".join(each.text for each in found) for found in reasons]
 
 
 def document(found: Any) -> str | None:
@@ -160,4 +203,5 @@ def listed(names: Iterable[str]) -> str | None:
     return ", ".join(names) or None
 
 
-SAID = {CHURN: churn_columns, VALUE: value_columns}
+SAID = {CHURN: churn_columns, VALUE: value_columns, PORTRAIT: portrait_columns, REPLENISHMENT: due_columns}
+"""Model -> what gives its columns, in the order in which reasons are told."""

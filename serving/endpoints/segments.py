@@ -51,15 +51,30 @@ class SegmentsAnswer(Answer):
     expected_value: float
     horizon_days: int | None
     models: dict[str, str]
-    groups: dict[str, list[Group]]
-    """Of each dimension: segment, lifecycle_stage, churn_risk, value_tier, loyalty_tier."""
+    segments: list[Group]
+    stages: list[Group]
+    risks: list[Group]
+    value_tiers: list[Group]
+    loyalty_tiers: list[Group]
     movements: Movements | None
     """Null until two moments were scored."""
 
 
+LISTS = {
+    "segments": "segment",
+    "stages": "lifecycle_stage",
+    "risks": "churn_risk",
+    "value_tiers": "value_tier",
+    "loyalty_tiers": "loyalty_tier",
+}
+"""Field of the answer -> what a scoring calls it."""
+
+
 def segments(parts: Parts) -> SegmentsAnswer:
     """The summary that the last `patron score` left. Raises NoScores where there is none."""
-    return SegmentsAnswer.model_validate(stored(parts))
+    found = stored(parts)
+    groups = found.pop("groups")
+    return SegmentsAnswer.model_validate(found | {name: groups[each] for name, each in LISTS.items()})
 
 
 def stored(parts: Parts) -> Any:

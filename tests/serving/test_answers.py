@@ -130,6 +130,18 @@ def test_a_profile_is_of_one_moment(client: Client) -> None:
     assert found["next_best_action"]["offer_id"] == "coupon"
 
 
+def test_a_profile_holds_a_portrait_in_words(client: Client) -> None:
+    found = client.get("/v1/customers/ann").json()
+    assert found["persona"]["rhythm"] == "weekly"
+    assert found["persona"]["text"].startswith("Buys weekly")
+    assert found["persona"]["top_categories"][0] == found["top_categories"][0]["category"]
+    assert found["segment_reason"].startswith("R 5") and found["cluster"]
+    assert found["loyalty"]["tier"] in ("bronze", "silver", "gold", "platinum")
+    bob = client.get("/v1/customers/bob").json()
+    assert bob["tier"] == bob["loyalty"]["tier"] == "bronze" and bob["loyalty"]["missing"]["orders_365d"] == 5
+    assert bob["persona"]["rhythm"] == "one-off"
+
+
 def decisions(shop: Settings) -> list[tuple[Any, ...]]:
     query = "select decision_id, customer_id, offers, channel, model_version, occurred_at from decisions"
     with closing(sqlite3.connect(f"file:{shop.events / 'decisions.db'}?mode=ro", uri=True)) as log:
