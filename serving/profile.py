@@ -225,8 +225,10 @@ def top_categories(columns: Columns) -> list[TopCategory]:
 
 
 def favourites(times: Any, days: Any) -> list[int]:
-    """Positions of what was bought most often, the more recent first where equal."""
-    return [] if times is None else np.lexsort((days, -times))[:TOP].tolist()
+    """Positions of what was bought most often, the more recent (of lists, the later) first where equal."""
+    if times is None:
+        return []
+    return np.lexsort((-np.arange(len(times)), days, -times))[:TOP].tolist()
 
 
 def title_of(served: Served | None, product_id: str) -> str | None:
