@@ -25,6 +25,7 @@ NAMES = (
     "patron-churn",
     "patron-lifetime-value",
     "patron-portrait",
+    "patron-replenishment",
     "patron-offers",
 )
 

@@ -15,6 +15,8 @@ USES = {
     "patron-lifetime-value": "Estimates what a customer will spend within a horizon, net of returns.",
     "patron-portrait": "Names a customer's segment, stage, group, loyalty tier and habits by rules of the "
     "shop. Names describe what was bought; they are no forecast, and no judgement of a person.",
+    "patron-replenishment": "Tells which products a customer may need again, when, and how likely. An "
+    "interval is what is usual, no promise that the product is used up.",
     "patron-offers": "Chooses an offer, or none, from observed response rates, with a share of chance "
     "so that effects can be measured. Response is not effect: nothing here is causal yet.",
 }

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
-MODELS = "recommender, churn, lifetime-value or offers"
+MODELS = "recommender, churn, lifetime-value, portrait, replenishment or offers"
 ModelArgument = Annotated[str, typer.Argument(help=f"{MODELS}.")]
 
 

@@ -14,6 +14,7 @@ JOBS = {
     "churn": "training.churn:ChurnJob",
     "lifetime-value": "training.lifetime_value:LifetimeValueJob",
     "portrait": "training.portrait:PortraitJob",
+    "replenishment": "training.replenishment:ReplenishmentJob",
     "offers": "training.offers:OffersJob",
 }
 

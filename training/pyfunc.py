@@ -3,7 +3,7 @@
 MLflow keeps this file's text with the model and runs it on loading, so nothing is pickled. The input is a
 DataFrame with a column for each feature of the manifest, under its bare name. The answer is an array of
 churn probabilities, of expected values, of segments, of the greedy offer, or a list of the best ten product
-ids.
+ids, or of the ten that are most likely needed again.
 """
 
 from pathlib import Path
@@ -44,11 +44,17 @@ def offers(model: Any, rows: dict[str, Any], size: int) -> Any:
     return np.array([max(each, key=lambda name: each[name]) for each in found], dtype=object)
 
 
+def needed(model: Any, rows: dict[str, Any], size: int) -> list[list[str]]:
+    found = model.table(rows, 10)
+    return [found.product_ids[found.customer == row].tolist() for row in range(size)]
+
+
 ANSWERS = {
     "patron-recommender": products,
     "patron-churn": lambda model, rows, size: model.predict(rows),
     "patron-lifetime-value": values,
     "patron-portrait": lambda model, rows, size: model.segment(rows),
+    "patron-replenishment": needed,
     "patron-offers": offers,
 }
 

@@ -30,6 +30,7 @@ from patron.models.portrait import Portrait, PortraitConfig
 from patron.models.segments import Segments, SegmentsConfig
 from patron.settings import Settings, load_settings
 from tests.shops import line, random_shop, write_lake
+from training.replenishment import ReplenishmentJob
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 END = START + timedelta(days=200)
@@ -82,6 +83,7 @@ def models(settings: Settings, shop: dict[str, list[dict[str, Any]]]) -> list[tu
         ("patron-lifetime-value", value(settings, shop)),
         ("patron-recommender", recommender(shop)),
         ("patron-portrait", portrait(settings)),
+        ("patron-replenishment", replenishment(settings)),
         ("patron-offers", offers(settings)),
     ]
 
@@ -163,6 +165,10 @@ def offers(settings: Settings) -> OfferPolicy:
 def portrait(settings: Settings) -> Portrait:
     model = Portrait(PortraitConfig(segments=SegmentsConfig(horizon_days=HORIZON)))
     return model.fit(snapshot(settings, list(model.learned_from), END).columns, seed=1)
+
+
+def replenishment(settings: Settings) -> Model:
+    return ReplenishmentJob(settings).fit("hazard", shipped=True)
 
 
 def recommender(shop: dict[str, Any]) -> Blend:

@@ -13,7 +13,7 @@ from features.offline import historical, latest, snapshot
 from features.views import offered
 from patron.artifacts import MANIFEST, NAMES, champion, verified
 from patron.lake.tables import Lake
-from patron.models.base import open_model
+from patron.models.base import history, open_model
 from training import tracking
 from training.jobs import JOBS
 from training.ranking import POPULARITY_WINDOWS
@@ -23,6 +23,7 @@ PLOTS = {
     "churn": {"calibration", "gain"},
     "lifetime-value": {"calibration", "gain"},
     "portrait": {"segment_sizes", "segment_value", "cluster_sizes", "gain"},
+    "replenishment": {"calibration", "gain", "importance"},
     "offers": {"calibration", "gain", "importance"},
 }
 
@@ -102,7 +103,9 @@ def test_local_champions_are_verified_and_ask_for_features_that_exist(trained, s
     assert type(model).__name__ == manifest.model.partition(":")[2]
 
 
-@pytest.mark.parametrize("short", ["churn", "lifetime-value", "recommender", "portrait", "offers"])
+@pytest.mark.parametrize(
+    "short", ["churn", "lifetime-value", "recommender", "portrait", "replenishment", "offers"]
+)
 def test_mlflow_loads_the_champion_and_predicts_the_same(trained, short):
     import pandas as pd
 
@@ -123,6 +126,9 @@ def test_mlflow_loads_the_champion_and_predicts_the_same(trained, short):
         assert all(len(set(each)) == 10 for each in found)
     elif short == "portrait":
         assert found.tolist() == model.segment(rows.columns).tolist()
+    elif short == "replenishment":
+        told = [model.due(history(rows.columns, row), 10) for row in range(20)]
+        assert found == [[each.product_id for each in due] for due in told]
     else:
         assert set(found) <= {"none", *(each.offer_id for each in model.offers)}
 
