@@ -56,8 +56,16 @@ def folder(settings: Settings, view: str, cutoff: datetime | str) -> Path:
     return settings.features / view / f"cutoff={day}"
 
 
-def input_hash(lake: Lake, view: View) -> str:
-    return hashlib.sha256(f"{lake.hash(*view.tables)} {view.code_hash}".encode()).hexdigest()
+def input_hash(settings: Settings, lake: Lake, view: View) -> str:
+    clock = f" {time_zone(settings, lake)}" if view.local else ""
+    return hashlib.sha256(f"{lake.hash(*view.tables)} {view.code_hash}{clock}".encode()).hexdigest()
+
+
+def time_zone(settings: Settings, lake: Lake) -> str:
+    """The shop's own: as set, or of the mapping that its order lines came by; UTC where nobody said."""
+    if settings.time_zone != "import":
+        return settings.time_zone
+    return str(lake.facts().get("time_zone") or "UTC")
 
 
 def build(
@@ -75,7 +83,7 @@ def build(
     lake = Lake(settings.lake)
     engine = connect(settings)
     try:
-        staged = stage(engine, lake, settings.home / "tmp" / "staged")
+        staged = stage(engine, lake, settings.home / "tmp" / "staged", time_zone(settings, lake))
         first, last = moments.span(staged)
         asked = moments.midnights(
             cutoffs or moments.rolling(first, last, settings.cutoff_step_days, settings.max_cutoffs)
@@ -91,12 +99,14 @@ def build(
             entry = known.get(view.name, {}).get(f"{cutoff:%Y-%m-%d}")
             if (
                 entry
-                and entry["hash"] == input_hash(lake, view)
+                and entry["hash"] == input_hash(settings, lake, view)
                 and folder(settings, view.name, cutoff).is_dir()
             ):
                 outcome["kept"] += 1
             else:
-                entry = write(settings, engine, staged, view, cutoff) | {"hash": input_hash(lake, view)}
+                entry = write(settings, engine, staged, view, cutoff) | {
+                    "hash": input_hash(settings, lake, view)
+                }
                 known.setdefault(view.name, {})[f"{cutoff:%Y-%m-%d}"] = entry
                 outcome["built"] += 1
                 publish_json(index_path(settings), {"lake": found.get("lake"), "views": known})
@@ -152,7 +162,7 @@ def forget_stale(settings: Settings, lake: Lake, known: dict[str, Any], views: d
     removed = 0
     for name, entries in known.items():
         for cutoff in [each for each in entries if name in views]:
-            if entries[cutoff]["hash"] != input_hash(lake, views[name]):
+            if entries[cutoff]["hash"] != input_hash(settings, lake, views[name]):
                 shutil.rmtree(folder(settings, name, cutoff), ignore_errors=True)
                 del entries[cutoff]
                 removed += 1

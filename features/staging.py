@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from ibis.backends.duckdb import Backend
 
 
+AS_THEY_ARE = ("customers", "events", "tickets", "surveys", "offers", "exposures")
+"""Tables that views read from the lake itself."""
+
+
 @dataclass(frozen=True)
 class Staged:
     """The staged tables of one lake, open on an engine."""
@@ -32,6 +36,12 @@ class Staged:
     moments: ibis.Table
     customers: ibis.Table
     events: ibis.Table
+    tickets: ibis.Table
+    surveys: ibis.Table
+    offers: ibis.Table
+    exposures: ibis.Table
+    time_zone: str = "UTC"
+    """The shop's own, in which its days and hours are told."""
 
 
 def before(table: ibis.Table, cutoff: int) -> ibis.Table:
@@ -50,7 +60,7 @@ def lake_table(engine: Backend, lake: Lake, table: str) -> ibis.Table:
     return found.select(*ARROW_SCHEMAS[table].names)
 
 
-def stage(engine: Backend, lake: Lake, folder: Path) -> Staged:
+def stage(engine: Backend, lake: Lake, folder: Path, time_zone: str = "UTC") -> Staged:
     """Stage the lake into `folder` (once per lake content, which replaces the one before) and open it.
 
     Raises LakeError when there are no order lines.
@@ -68,13 +78,13 @@ def stage(engine: Backend, lake: Lake, folder: Path) -> Staged:
     return Staged(
         lines=engine.read_parquet(target / "lines.parquet"),
         moments=engine.read_parquet(target / "moments.parquet"),
-        customers=lake_table(engine, lake, "customers"),
-        events=lake_table(engine, lake, "events"),
+        **{name: lake_table(engine, lake, name) for name in AS_THEY_ARE},
+        time_zone=time_zone,
     )
 
 
 def order_lines(lines: ibis.Table, products: ibis.Table) -> ibis.Table:
-    """Order lines as integers, with the category and visibility of their product."""
+    """Order lines as integers, with the category, brand and visibility of their product."""
     import ibis
 
     quantity = lines.quantity.cast("decimal(15, 3)")
@@ -91,11 +101,11 @@ def order_lines(lines: ibis.Table, products: ibis.Table) -> ibis.Table:
         paid_cents=hundredths(paid),
         is_return=lines.quantity < 0,
     )
-    catalogue = products.select("product_id", "category", "visible")
+    catalogue = products.select("product_id", "category", "brand", "visible")
     joined = amounts.left_join(catalogue, "product_id")
-    return joined.select(*amounts.columns, "category", visible=ibis.coalesce(joined.visible, True)).order_by(
-        "customer_id", "at", "order_id", "product_id", "units_milli", "paid_cents"
-    )
+    return joined.select(
+        *amounts.columns, "category", "brand", visible=ibis.coalesce(joined.visible, True)
+    ).order_by("customer_id", "at", "order_id", "product_id", "units_milli", "paid_cents")
 
 
 def whole_seconds(time: ibis.Value) -> ibis.Value:

@@ -22,7 +22,7 @@ DAY = 86_400
 TABLES = ("order_lines", "products", "customers")
 """Lake tables that a view is made of unless it says otherwise."""
 
-SHARED = ("affinity.py", "customer_activity.py", "lists.py", "staging.py", "view.py")
+SHARED = ("affinity.py", "customer_activity.py", "lists.py", "local_time.py", "staging.py", "view.py")
 """Files that the expressions of several views use."""
 
 FieldType = Literal["Int64", "Float64", "String", "Bool", "Array(String)", "Array(Int64)", "Array(Float64)"]
@@ -49,6 +49,8 @@ class View:
     """True where an entity may be without a row after it had one: an older row does not stand in for it."""
     tables: tuple[str, ...] = TABLES
     """Lake tables that it is made of: others may change without its being built again."""
+    local: bool = False
+    """True where it reads days and hours as the shop's clock shows them."""
 
     @property
     def key(self) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import Any, Literal, Self
+from zoneinfo import available_timezones
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -44,6 +45,8 @@ class Settings(BaseSettings):
     """Distance between the moments at which features are computed."""
     max_cutoffs: int = Field(default=26, ge=1)
     """How many of those moments, counted back from the last order, at most."""
+    time_zone: str = "import"
+    """The shop's own, in which hours and weekdays are told. `import`: as the mapping of its orders says."""
     churn_horizon_days: int | None = Field(default=None, ge=1)
     """No order within so many days is churn. Unset: from the shop's own inter-purchase times."""
     value_horizon_days: int = Field(default=90, ge=1)
@@ -76,6 +79,13 @@ class Settings(BaseSettings):
     """How long events stay in the log after they were moved: live features look back 30 days."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The least severe message that is logged."""
+
+    @field_validator("time_zone")
+    @classmethod
+    def known_zone(cls, name: str) -> str:
+        if name != "import" and name not in available_timezones():
+            raise ValueError("no time zone of that name. Give one such as Europe/Berlin, or import")
+        return name
 
     @model_validator(mode="after")
     def in_time(self) -> Self:

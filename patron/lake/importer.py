@@ -74,7 +74,8 @@ def run(
         file for each in filled for file in each.written if not refused or file.place[0] == "quarantine"
     ]
     if written:
-        publish(lake, written, source, mapping.currency)
+        clock = {"time_zone": mapping.time_zone} if "order_lines" in report["tables"] else {}
+        publish(lake, written, source, mapping.currency, **clock)
     lake = Lake(lake.path)
     report["lake_id"] = lake.facts()["lake_id"]
     publish_json(settings.reports / f"import-{import_id}.json", report)

@@ -26,6 +26,8 @@ class Lake:
     def facts(self) -> dict[str, Any]:
         """The manifest: `lake_id`, `currency`, `sources`, and per table `rows` and `files`; empty at first.
 
+        With order lines also `time_zone`, that of the mapping that brought them.
+
         Raises LakeError when it cannot be read.
         """
         if self._facts is None:

@@ -19,6 +19,8 @@ from patron.models.base import Config, FeatureRows
 RHYTHMS = ("weekly", "fortnightly", "monthly", "quarterly", "seldom", "irregular", "one-off")
 LEVELS = ("low", "middle", "high")
 TIMES = ("morning", "afternoon", "evening", "night")
+HABITS = (*(f"{each}_share" for each in TIMES), "weekend_share", "price_percentile")
+"""Features of `customer_habits`."""
 Texts = list[str | None]
 
 

@@ -31,9 +31,11 @@ PERSONA_READS = ("orders_total", "discount_share", "mean_gap_days", "sd_gap_days
 LISTS = {
     "customer_category_affinity:category_names": "Array(String)",
     "customer_category_affinity:category_times_bought": "Array(Int64)",
+    "customer_brand_affinity:brand_names": "Array(String)",
+    "customer_brand_affinity:brand_times_bought": "Array(Int64)",
 }
-HABITS: dict[str, str] = {}
-TODAY: dict[str, str] = {}
+HABITS = {f"customer_habits:{each}": "Float64" for each in persona.HABITS}
+TODAY = {"customer_channel:preferred_channel": "String"}
 
 
 class PortraitConfig(Config):

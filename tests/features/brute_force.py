@@ -51,6 +51,7 @@ def amounts(row: Line, product: Line) -> Line:
         "order": row["order_id"],
         "product": row["product_id"],
         "category": product.get("category"),
+        "brand": product.get("brand"),
         "visible": product.get("visible", True),
         "at": seconds(row["ordered_at"]),
         "arrived": None if arrived is None else seconds(arrived),
@@ -174,7 +175,7 @@ def affinity(lines: list[Line], cutoff: int, thing: str, prefix: str, limit: int
         f"{prefix}_times_bought": times,
         f"{prefix}_days_since": [(cutoff - last) / DAY for last, _ in latest],
         f"{prefix}_interval_days": intervals,
-        "own_product_ids" if prefix == "own" else "category_names": [name for _, name in latest],
+        "own_product_ids" if prefix == "own" else f"{prefix}_names": [name for _, name in latest],
     }
 
 
@@ -197,11 +198,16 @@ def customer_category_affinity(lines: list[Line], cutoff: int) -> dict[str, Any]
     return affinity(lines, cutoff, "category", "category", 100)
 
 
+def customer_brand_affinity(lines: list[Line], cutoff: int) -> dict[str, Any] | None:
+    return affinity(lines, cutoff, "brand", "brand", 100)
+
+
 CUSTOMER_VIEWS = (
     customer_activity,
     purchase_history,
     customer_product_affinity,
     customer_category_affinity,
+    customer_brand_affinity,
 )
 
 

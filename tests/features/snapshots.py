@@ -67,6 +67,8 @@ def odd_shop(customers: int = 120, days: int = 430, seed: int = 11) -> dict[str,
     ]
     for each in shop["products"][3::7]:
         each["category"] = None
+    for place, each in enumerate(shop["products"]):
+        each["brand"] = ("Leaf", "Bean", None)[place % 3]
     for each in shop["products"][5::11]:
         each["visible"] = False
     del shop["products"][2]
