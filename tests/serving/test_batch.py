@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from datetime import datetime
 from pathlib import Path
@@ -64,6 +65,13 @@ def test_segments_and_actions_equal_those_of_the_profile(
         row = scores[name]
         assert row["segment"] == found["segment"] and row["lifecycle_stage"] == found["lifecycle_stage"]
         assert row["best_action"] == found["next_best_action"]["offer_id"]
+        assert row["cluster"] == found["cluster"] and row["loyalty_tier"] == found["loyalty"]["tier"]
+        assert row["persona_text"] == found["persona"]["text"]
+        due, shown = json.loads(row["due_products"] or "[]"), found["due_products"]
+        assert [each["product_id"] for each in due] == [each["product_id"] for each in shown]
+        for one, other in zip(due, shown, strict=True):
+            chances = {f"probability_{days}d": chance for days, chance in other["probability_within"].items()}
+            assert {name: one[name] for name in chances} == pytest.approx(chances, abs=1e-6)
 
 
 def test_segments_are_what_the_scores_add_up_to(client: Client, scores: dict[str, dict[str, Any]]) -> None:
