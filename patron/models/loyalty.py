@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from patron.models.activity import Numbers, column
+from patron.models.activity import Numbers, column, filled
 from patron.models.base import Config, FeatureRows
 
 MEASURES = (
@@ -97,7 +97,7 @@ def falling(tier: Tier, lower: Sequence[Tier]) -> list[str]:
         f"{each.at_least[name]:g}: a higher tier asks for no less"
         for each in lower
         for name, least in tier.at_least.items()
-        if each.at_least.get(name, 0) > least
+        if name in each.at_least and each.at_least[name] > least
     ]
 
 
@@ -113,17 +113,18 @@ class Loyalty:
 
 def loyalty(tiers: Sequence[Tier], rows: FeatureRows) -> Loyalty:
     """The tier of each customer. Who has not ordered has 0 of everything."""
-    values = {name: np.nan_to_num(column(rows, name)) for name in asked(tiers)}
+    values = {name: filled(column(rows, name)) for name in asked(tiers)}
     place = np.full(len(next(iter(values.values()))), -1)
     for rank, tier in enumerate(tiers):
         place[tier.reached(values)] = rank
-    names = [None, *(tier.name for tier in tiers), None]
     found = place.tolist()
-    lacking = [distances(tier, values) for tier in tiers]
+    above = {each + 1 for each in found} - {len(tiers)}
+    lacking = {rank: distances(tiers[rank], values) for rank in above}
+    names = [None, *(tier.name for tier in tiers), None]
     return Loyalty(
         tier=[names[each + 1] for each in found],
         next_tier=[names[each + 2] for each in found],
-        missing=[lacking[each + 1][at] if each + 1 < len(tiers) else None for at, each in enumerate(found)],
+        missing=[lacking[each + 1][at] if each + 1 in lacking else None for at, each in enumerate(found)],
     )
 
 

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import nan
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
-from patron.models.activity import Numbers, column, ratio
+from patron.models.activity import Numbers, column
 from patron.models.base import Config, FeatureRows
 
 RHYTHMS = ("weekly", "fortnightly", "monthly", "quarterly", "seldom", "irregular", "one-off")
@@ -21,7 +21,10 @@ LEVELS = ("low", "middle", "high")
 TIMES = ("morning", "afternoon", "evening", "night")
 HABITS = (*(f"{each}_share" for each in TIMES), "weekend_share", "price_percentile")
 """Features of `customer_habits`."""
-Texts = list[str | None]
+NUMBERS = (
+    *("orders_total", "purchase_days", "mean_gap_days", "sd_gap_days", "discount_share"),
+    *HABITS,
+)
 
 
 class PersonaConfig(Config):
@@ -76,59 +79,26 @@ def thirds(values: Numbers) -> list[float]:
     return [low, high]
 
 
-def level(values: Numbers, edges: Sequence[float]) -> Texts:
-    """The third that each value is in: low up to the first edge, high above the second."""
-    if not edges:
-        return [None] * len(values)
-    place = np.searchsorted(np.asarray(edges), values, side="left").tolist()
-    known = np.isfinite(values).tolist()
-    return [LEVELS[each] if told else None for each, told in zip(place, known, strict=True)]
+def learned(rows: FeatureRows, config: PersonaConfig) -> dict[str, list[float]]:
+    """Terciles of the customers who ordered often enough, of how dear they buy and of their discounts."""
+    often = np.asarray(column(rows, "orders_total") >= config.least_orders)
+    dear = column(rows, "price_percentile") if "price_percentile" in rows else np.zeros(len(often))
+    return {"price": thirds(dear[often]), "discount": thirds(column(rows, "discount_share")[often])}
 
 
-def optional(rows: FeatureRows, name: str, size: int) -> Numbers:
-    """A number that the shop may not know of anybody; shape (customers,)."""
-    return column(rows, name) if name in rows else np.full(size, np.nan)
-
-
-def price(rows: FeatureRows, config: PersonaConfig) -> Numbers:
-    """Mean price percentile of a customer who ordered often enough, else NaN."""
-    orders = column(rows, "orders_total")
-    return np.where(orders >= config.least_orders, optional(rows, "price_percentile", len(orders)), np.nan)
-
-
-def rhythms(rows: FeatureRows, config: PersonaConfig) -> Texts:
-    """One of RHYTHMS, None without an order."""
-    days, gap, spread = (column(rows, name) for name in ("purchase_days", "mean_gap_days", "sd_gap_days"))
-    steps = (config.weekly_days, config.fortnightly_days, config.monthly_days, config.quarterly_days)
-    by_gap = np.array(RHYTHMS[:5])[np.searchsorted(steps, np.nan_to_num(gap), side="left")]
-    irregular = ratio(np.nan_to_num(spread), gap) > config.irregular
-    found = np.select([~(days > 0), days == 1, irregular], ["", "one-off", "irregular"], by_gap)
-    return [each or None for each in found.tolist()]
-
-
-def times(rows: FeatureRows, config: PersonaConfig) -> Texts:
-    """The time of day that dominates, 'any' where none does, None after too few orders."""
-    size = len(column(rows, "orders_total"))
-    shares = np.column_stack([optional(rows, f"{each}_share", size) for each in TIMES])
-    told = enough(rows, config) & np.isfinite(shares).all(axis=1)
-    best = np.nan_to_num(shares).argmax(axis=1)
-    own = np.nan_to_num(shares).max(axis=1) >= config.dominant
-    found = np.select([~told, own], ["", np.array(TIMES)[best]], "any")
-    return [each or None for each in found.tolist()]
-
-
-def days(rows: FeatureRows, config: PersonaConfig) -> Texts:
-    """'weekend', 'weekday' or 'any'; None after too few orders."""
-    share = optional(rows, "weekend_share", len(column(rows, "orders_total")))
-    told = enough(rows, config) & np.isfinite(share)
-    found = np.select(
-        [~told, share >= config.weekend, share <= config.weekday], ["", "weekend", "weekday"], "any"
-    )
-    return [each or None for each in found.tolist()]
-
-
-def enough(rows: FeatureRows, config: PersonaConfig) -> NDArray[np.bool_]:
-    return np.asarray(column(rows, "orders_total") >= config.least_orders)
+def personas(rows: FeatureRows, config: PersonaConfig, edges: Mapping[str, Sequence[float]]) -> list[Persona]:
+    """One a customer. edges: what `learned` gave."""
+    size = len(rows["orders_total"])
+    unknown = [nan] * size
+    numbers = [column(rows, each).tolist() if each in rows else unknown for each in NUMBERS]
+    lists = [favourites(rows, kind, config.favourites, size) for kind in ("category", "brand")]
+    channels = rows["preferred_channel"].tolist() if "preferred_channel" in rows else [None] * size
+    return [
+        persona(dict(zip(NUMBERS, each, strict=True)), categories, brands, channel or None, config, edges)
+        for each, categories, brands, channel in zip(
+            zip(*numbers, strict=True), *lists, channels, strict=True
+        )
+    ]
 
 
 def favourites(rows: FeatureRows, kind: str, most: int, size: int) -> list[tuple[str, ...]]:
@@ -143,61 +113,76 @@ def favourites(rows: FeatureRows, kind: str, most: int, size: int) -> list[tuple
 
 
 def best(names: Any, times: Any, most: int) -> tuple[str, ...]:
+    """The names with the largest times, the later first where equal."""
     if names is None or not len(names):
         return ()
-    order = np.argsort(np.asarray(times)[::-1] * -1, kind="stable")[:most]
+    order = np.argsort(-np.asarray(times)[::-1], kind="stable")[:most]
     return tuple(np.asarray(names)[::-1][order].tolist())
 
 
-def texts(rows: FeatureRows, name: str, size: int) -> Texts:
-    """A text that the shop may not know of anybody."""
-    return [each or None for each in rows[name].tolist()] if name in rows else [None] * size
-
-
-def personas(rows: FeatureRows, config: PersonaConfig, edges: Mapping[str, Sequence[float]]) -> list[Persona]:
-    """One a customer. edges: the shop's terciles of `price` and `discount`."""
-    size = len(column(rows, "orders_total"))
-    return list(
-        map(
-            persona,
-            favourites(rows, "category", config.favourites, size),
-            favourites(rows, "brand", config.favourites, size),
-            level(price(rows, config), edges["price"]),
-            level(column(rows, "discount_share"), edges["discount"]),
-            rhythms(rows, config),
-            times(rows, config),
-            days(rows, config),
-            texts(rows, "preferred_channel", size),
-        )
-    )
-
-
 def persona(
+    known: Mapping[str, float],
     categories: tuple[str, ...],
     brands: tuple[str, ...],
-    price_level: str | None,
-    discounts: str | None,
-    rhythm: str | None,
-    time: str | None,
-    day: str | None,
     channel: str | None,
+    config: PersonaConfig,
+    edges: Mapping[str, Sequence[float]],
 ) -> Persona:
-    """One customer's fields with the words that follow from them."""
-    known = rhythm is not None
+    """One customer. known: NUMBERS, NaN where missing."""
+    enough = known["orders_total"] >= config.least_orders
+    dear = level(known["price_percentile"], edges["price"]) if enough else None
+    discounts = level(known["discount_share"], edges["discount"]) if enough else None
+    often = rhythm(known["purchase_days"], known["mean_gap_days"], known["sd_gap_days"], config)
+    time = time_of_day([known[f"{each}_share"] for each in TIMES], config) if enough else None
+    day = weekday_or_weekend(known["weekend_share"], config) if enough else None
+    told = clauses(categories, brands, dear, discounts, often, time, day, channel) if often else ()
     return Persona(
-        label=label(price_level, discounts, rhythm) if known else None,
+        label=label(dear, discounts, often) if often else None,
         top_categories=categories,
         top_brands=brands,
-        price_level=price_level,
+        price_level=dear,
         discount_sensitivity=discounts,
-        rhythm=rhythm,
+        rhythm=often,
         time_of_day=time,
         weekday_or_weekend=day,
         channel=channel,
-        text="; ".join(clauses(categories, brands, price_level, discounts, rhythm, time, day, channel)) + "."
-        if known
-        else None,
+        text="; ".join(told) + "." if often else None,
     )
+
+
+def level(value: float, edges: Sequence[float]) -> str | None:
+    """The third that a value is in: low up to the first edge, high above the second."""
+    if not edges or value != value:
+        return None
+    return LEVELS[(value > edges[0]) + (value > edges[1])]
+
+
+def rhythm(purchase_days: float, gap: float, spread: float, config: PersonaConfig) -> str | None:
+    """One of RHYTHMS, None without an order. gap, spread: mean and standard deviation of the days between
+    purchase days."""
+    if not purchase_days > 0:
+        return None
+    if purchase_days == 1:
+        return "one-off"
+    if spread > config.irregular * gap:
+        return "irregular"
+    steps = (config.weekly_days, config.fortnightly_days, config.monthly_days, config.quarterly_days)
+    return RHYTHMS[sum(gap > each for each in steps)]
+
+
+def time_of_day(shares: Sequence[float], config: PersonaConfig) -> str | None:
+    """The time of day that dominates, 'any' where none does, None where it is not known."""
+    largest = max(shares)
+    if largest != largest:
+        return None
+    return TIMES[shares.index(largest)] if largest >= config.dominant else "any"
+
+
+def weekday_or_weekend(share: float, config: PersonaConfig) -> str | None:
+    """'weekend', 'weekday' or 'any', by the share of orders at weekends; None where it is not known."""
+    if share != share:
+        return None
+    return "weekend" if share >= config.weekend else "weekday" if share <= config.weekday else "any"
 
 
 def label(price_level: str | None, discounts: str | None, rhythm: str | None) -> str:

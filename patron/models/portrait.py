@@ -79,10 +79,7 @@ class Portrait(Model):
         """
         self.segments.fit(rows)
         self.clusters = Clusters.fit(rows, self.config.clusters, seed=seed)
-        self.thirds = {
-            "price": persona.thirds(persona.price(rows, self.config.persona)),
-            "discount": persona.thirds(column(rows, "discount_share")),
-        }
+        self.thirds = persona.learned(rows, self.config.persona)
         return self
 
     def weigh(self, groups: Sequence[str], spend: NDArray[Any]) -> Self:

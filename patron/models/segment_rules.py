@@ -140,7 +140,20 @@ def uncovered(rules: Sequence[Rule]) -> list[str]:
     ]
 
 
-def named(rules: Sequence[Rule], R: Numbers, F: Numbers, M: Numbers, days: Numbers) -> NDArray[np.str_]:
-    """The segment of each customer, by the first rule that holds; shape (customers,)."""
-    scores = {"R": R, "F": F, "M": M, "FM": combined(F, M)}
-    return np.select([rule.holds(scores, days) for rule in rules], [rule.segment for rule in rules], "lost")
+class Named:
+    """The rules as a table: a segment for every combination of scores and of the steps in purchase days."""
+
+    def __init__(self, rules: Sequence[Rule]) -> None:
+        steps = {1, *(rule.least_purchase_days for rule in rules)}
+        self.steps = np.array(sorted(steps | {(rule.most_purchase_days or 0) + 1 for rule in rules}))
+        R, F, M, days = np.array([*product(SCORES, SCORES, SCORES, self.steps)], dtype=np.float64).T
+        scores = {"R": R, "F": F, "M": M, "FM": combined(F, M)}
+        found = np.select(
+            [rule.holds(scores, days) for rule in rules], [rule.segment for rule in rules], "lost"
+        )
+        self.table = found.reshape(5, 5, 5, len(self.steps))
+
+    def of(self, R: Numbers, F: Numbers, M: Numbers, days: Numbers) -> NDArray[np.str_]:
+        """The segment of each customer by the first rule that holds, shape (customers,)."""
+        step = np.maximum(self.steps.searchsorted(days, side="right") - 1, 0)
+        return self.table[(*(each.astype(np.int64) - 1 for each in (R, F, M)), step)]

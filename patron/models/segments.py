@@ -80,6 +80,7 @@ class Segments(Model):
     def __init__(self, config: SegmentsConfig | None = None):
         self.config = config or SegmentsConfig()
         self.edges: dict[str, list[float]] = {}
+        self.names = segment_rules.Named(self.config.rules)
 
     @property
     def references(self) -> dict[str, str]:
@@ -116,7 +117,7 @@ class Segments(Model):
     def segment(self, rows: FeatureRows) -> NDArray[np.str_]:
         """One of SEGMENTS a customer; those without an order are 'new'. Shape (customers,)."""
         days = column(rows, "purchase_days")
-        found = segment_rules.named(self.config.rules, *self.scores(rows), days)
+        found = self.names.of(*self.scores(rows), days)
         return np.where(days > 0, found, "new")
 
     def why(self, rows: FeatureRows) -> list[str]:
