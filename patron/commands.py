@@ -1,4 +1,4 @@
-"""Commands of this room: `patron import | demo | status | events ...`."""
+"""Commands of this room: `patron import | demo | quality | status | events ...`."""
 
 from __future__ import annotations
 
@@ -47,6 +47,24 @@ def demo(
     console.answer(outcome, as_json, main_job.show)
     if serve:
         main_job.serve(settings)
+
+
+@app.command()
+def quality(
+    strict: Annotated[
+        bool, typer.Option("--strict", help="End with exit code 3 when there is an alarm.")
+    ] = False,
+    as_json: console.JsonOption = False,
+) -> None:
+    """Check every source: freshness, missing values, duplicates, outliers, volume and imports."""
+    from patron.quality.report import quality as check
+    from patron.quality.show import show
+    from patron.settings import load_settings
+
+    report = check(load_settings())
+    console.answer(report, as_json, show)
+    if strict and report["alarms"]:
+        raise typer.Exit(3)
 
 
 @app.command()

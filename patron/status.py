@@ -13,6 +13,7 @@ from patron.errors import ArtifactError
 from patron.events.outcomes import by_placement
 from patron.lake.contract import TABLES
 from patron.lake.tables import Lake
+from patron.quality import status as quality
 from patron.settings import Settings
 
 
@@ -33,6 +34,7 @@ def status(settings: Settings) -> dict[str, Any]:
         "models": {name: model(settings, name) for name in NAMES},
         "storefront": by_placement(settings.events),
         "scores": written(settings.reports / "scores.parquet"),
+        "quality": quality.status(settings),
         "clients": clients(settings.home / "keys.json"),
     }
 
@@ -108,6 +110,7 @@ def show(found: dict[str, Any], out: Any) -> None:
     out.print(console.table("Models", columns, rows))
     if found["storefront"]:
         out.print(storefront(found["storefront"]))
+    quality.show(found["quality"], out)
     out.print(f"Scores: {found['scores'] or 'none: patron score'}; API keys: {found['clients']}")
 
 

@@ -18,7 +18,8 @@ from patron.errors import ArtifactError
 from patron.files import publish_json, sha256
 from patron.lake.tables import Lake
 from patron.models.base import Model, class_path, open_model
-from training import registry, tracking
+from patron.models.drift import FILE
+from training import quality, registry, tracking
 from training.bootstrap import Interval, Judgement, difference, intervals
 from training.card import card
 from training.gate import Verdict, decide, limits
@@ -70,17 +71,22 @@ def train(job: Job, say: Say = lambda what: None) -> dict[str, Any]:
             "parameters": {"kind": judged.kind, **parameters(shipped)},
             "event_log": event_log,
         }
+        say("Comparing features and scores with those of the fit")
+        reference, drift = quality.follow(job, shipped)
         for part, model, cutoff in (
             ("shipped", shipped, job.cutoff),
             ("evaluated", judged.model, job.test),
         ):
             (folder / part).mkdir()
             model.save(folder / part)
+            if reference is not None and model is shipped:
+                publish_json(folder / part / FILE, reference)
             seal(folder / part, model=class_path(model), cutoff=cutoff, **facts)
         say("Recording the run")
         version = record(job, judged, folder, run_id, facts)
+        checked = quality.record(job, drift)
         outcome = settle(job, judged, version)
-    result = finite(report(job, judged, run_id, version, outcome))
+    result = finite(report(job, judged, run_id, version, outcome) | {"quality": checked})
     publish_json(settings.reports / f"train-{job.short}.json", result)
     return result
 

@@ -36,6 +36,9 @@ FILE = "reference.json"
 LEVEL = 0.05
 """Chance that any feature at all is beyond `chance` where nothing changed."""
 
+HEADROOM = 0.9
+"""Share of the columns whose records set the headroom: one that once broke must not blind the others."""
+
 LARGEST = 20_000
 """Rows a moment that are counted, drawn at random where there are more."""
 
@@ -86,7 +89,7 @@ class Reference:
     moments: int = 1
     """Moments that the movement was learned from."""
     headroom: float = 1.0
-    """By what factor nearly all columns (95%) at most moved further than ever before, later on."""
+    """By what factor most columns (HEADROOM of them) at most moved further than ever before, later on."""
 
     @classmethod
     def fit(
@@ -122,7 +125,7 @@ class Reference:
             centre=float(np.mean(chosen)) if known else None,
             last=max(rows) if known else None,
             moments=len(rows),
-            headroom=float(np.quantile(records, 0.95)) if records else 1.0,
+            headroom=float(np.quantile(records, HEADROOM)) if records else 1.0,
         )
 
     def compare(self, columns: Columns, moment: datetime | None = None) -> list[Drift]:

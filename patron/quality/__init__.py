@@ -1,0 +1,1 @@
+"""Whether the shop's data can be trusted: freshness, completeness, duplicates, outliers, volume, imports."""
