@@ -12,9 +12,10 @@ which is Shapley's sum over subsets, since k! (d-k-1)! / d! is the integral of t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import isnan
 from typing import Any, Self
 
 import numpy as np
@@ -25,8 +26,10 @@ MOST_NODES = 7
 SLOTS = 8
 """Values of one tree for one pattern of decisions: those of its inputs, and last that of the leaf."""
 MOST_BYTES = 128 << 20
-FEW = 8
+FEW = 128
 """Up to so many rows are looked up one by one."""
+AT_ONCE = 8192
+"""Rows that are looked up in one go: few enough for the processor's cache."""
 CATEGORICAL, DEFAULT_LEFT = 1, 2
 """Bits of LightGBM's decision types; the two above them say what counts as missing."""
 ZERO_IS_MISSING, NAN_IS_MISSING = 1, 2
@@ -127,11 +130,39 @@ class ShapTable:
         """SHAP values, shape (rows, inputs)."""
         if len(rows) <= FEW:
             return np.array([self.one(row)[1] for row in rows]).reshape(len(rows), self.inputs)
-        chosen = self.decided(rows)
-        total = np.zeros((len(rows), self.inputs + 2))
-        for tree, column in enumerate(chosen.T):
-            total[:, self.owner[tree]] += self.table[tree, column]
-        return total[:, :-2]
+        return self.summed(rows, self.slots)[:, : self.inputs]
+
+    def raw(self, rows: Numbers) -> Numbers:
+        """The raw scores, shape (rows,), with the bits that `one` gives."""
+        return self.summed(rows, [((SLOTS - 1, self.inputs),)] * len(self.table))[:, -1]
+
+    def summed(self, rows: Numbers, slots: Sequence[Sequence[tuple[int, int]]]) -> Numbers:
+        """For each row the sums of some slots of each tree, by owner: shape (rows, inputs + 1).
+
+        slots: for each tree (slot, its owner). Trees are added in their order, as `one` does.
+        """
+        found = np.empty((len(rows), self.inputs + 1))
+        for start in range(0, len(rows), AT_ONCE):
+            columns = np.ascontiguousarray(rows[start : start + AT_ONCE].T, dtype=np.float64)
+            sums = np.zeros((self.inputs + 1, columns.shape[1]))
+            for tree, decisions in enumerate(self.decisions(columns)):
+                for slot, owner in slots[tree]:
+                    sums[owner] += self.by_slot[tree, slot].take(decisions)
+            found[start : start + AT_ONCE] = sums.T
+        return found
+
+    def decisions(self, columns: Numbers) -> Iterator[NDArray[np.intp]]:
+        """What `decided` gives, tree after tree, of many rows. columns: shape (inputs, rows)."""
+        missing = {place: found for place, each in enumerate(columns) if (found := np.isnan(each)).any()}
+        left, bit = np.empty(columns.shape[1], dtype=bool), np.empty(columns.shape[1], dtype=np.uint8)
+        for nodes in self.nodes:
+            bits = np.zeros(columns.shape[1], dtype=np.uint8)
+            for place, (feature, threshold, missing_left) in enumerate(nodes):
+                np.less_equal(columns[feature], threshold, out=left)
+                if missing_left and feature in missing:
+                    left |= missing[feature]
+                bits |= np.left_shift(left.view(np.uint8), place, out=bit)
+            yield bits.astype(np.intp)
 
     def one(self, row: Numbers) -> tuple[float, Numbers]:
         """The raw score of one row, and its SHAP values of shape (inputs,).
@@ -144,13 +175,35 @@ class ShapTable:
         )
         return float(sums[-2]), sums[:-2]
 
-    def decided(self, rows: Numbers) -> NDArray[np.uint8]:
-        """The decisions of each tree as bits, shape (rows, trees), or (trees,) for one row."""
-        values = rows.take(self.feature, axis=-1)
+    def decided(self, row: Numbers) -> NDArray[np.uint8]:
+        """The decisions of each tree as bits, shape (trees,)."""
+        values = row.take(self.feature)
         left = values <= self.threshold
-        if np.isnan(rows).any():
+        if np.isnan(row).any():
             left |= np.isnan(values) & self.missing_left
-        return np.packbits(left, axis=-1, bitorder="little")
+        return np.packbits(left, bitorder="little")
+
+    @cached_property
+    def nodes(self) -> list[list[tuple[int, float, bool]]]:
+        """Of each tree its nodes: the input, the threshold, and whether a missing value goes left."""
+        every = list(
+            zip(self.feature.tolist(), self.threshold.tolist(), self.missing_left.tolist(), strict=True)
+        )
+        trees = (every[start : start + 8] for start in range(0, len(every), 8))
+        return [[node for node in tree if not isnan(node[1])] for tree in trees]
+
+    @cached_property
+    def slots(self) -> list[list[tuple[int, int]]]:
+        """Of each tree its inputs' slots, and whose they are."""
+        return [
+            [(slot, each) for slot, each in enumerate(row[:-1]) if each < self.inputs]
+            for row in self.owner.tolist()
+        ]
+
+    @cached_property
+    def by_slot(self) -> Numbers:
+        """The table with patterns last, shape (trees, 8, patterns)."""
+        return np.ascontiguousarray(self.table.transpose(0, 2, 1))
 
     @cached_property
     def rows(self) -> Numbers:

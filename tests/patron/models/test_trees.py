@@ -14,8 +14,8 @@ import pytest
 
 from patron.errors import ArtifactError
 from patron.models.native_trees import CONTRIBUTIONS, NativeTrees
-from patron.models.tree_shap import ShapTable
-from patron.models.trees import Trees, TreesConfig
+from patron.models.tree_shap import AT_ONCE, ShapTable
+from patron.models.trees import MANY, Trees, TreesConfig
 
 INPUTS = 6
 
@@ -59,6 +59,15 @@ def test_float32_rows_are_read_as_they_are() -> None:
     scores = lightgbm.Booster(model_str=trees.text).predict(rows, raw_score=True, num_threads=1)
     np.testing.assert_array_equal(trees.raw(rows), scores)
     np.testing.assert_array_equal(trees.raw(rows[:1]), scores[:1])
+
+
+def test_many_rows_are_told_the_same_as_one() -> None:
+    trees, rows = fitted(), table(MANY + AT_ONCE, 8)
+    np.testing.assert_array_equal(trees.raw(rows), trees.native.predict(rows))
+    found = trees.contributions(rows)
+    for place in (0, 1, len(rows) - 1):
+        np.testing.assert_array_equal(found[place], trees.explained(rows[place])[1])
+    np.testing.assert_allclose(found[:50], trees.native.predict(rows[:50], CONTRIBUTIONS)[:, :-1], atol=1e-12)
 
 
 def test_no_rows_have_no_scores() -> None:
