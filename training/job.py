@@ -53,6 +53,10 @@ class Job(ABC):
         path = self.settings.configs / "models" / f"{self.short}.toml"
         return configured(path, **{**self.overrides, **more})
 
+    def rules(self) -> dict[str, Any]:
+        """What is made also depends on these, which stand in files beside `configs/models`."""
+        return {}
+
     def with_overrides(self, overrides: dict[str, Any]) -> Self:
         """The same job on the data already read, with other overrides and nothing fitted yet."""
         other = copy(self)

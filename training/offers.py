@@ -16,6 +16,7 @@ from features.offline import historical, snapshot
 from patron.lake.tables import Lake
 from patron.models.base import Model
 from patron.models.offers import OfferPolicy, OfferTerms
+from patron.models.rule_files import rules_of
 from patron.models.segments import Segments, SegmentsConfig
 from patron.settings import Settings
 from training import metrics, plots
@@ -85,10 +86,21 @@ class OffersJob(Job):
             for row in self.offers
         ]
 
+    def rules(self) -> dict[str, Any]:
+        return {"segments": self.segment_rules.model_dump()}
+
+    @property
+    def segment_rules(self) -> SegmentsConfig:
+        """Those that the portrait has too."""
+        path = self.settings.configs / "segments.toml"
+        return rules_of(path, SegmentsConfig, horizon_days=self.horizon_days)
+
     def segments(self, cutoff: datetime) -> Segments:
         """Segments whose edges are those of the customers at a cutoff."""
-        found = Segments(SegmentsConfig(horizon_days=self.horizon_days))
-        return found.fit(snapshot(self.settings, list(found.references), cutoff).columns)
+        found = Segments(self.segment_rules)
+        rows, refused = snapshot(self.settings, list(found.references), cutoff), withheld(self.settings)
+        agreed = np.array([each not in refused for each in rows.ids], dtype=bool)
+        return found.fit(rows.take(agreed).columns)
 
     def exposures(self, since: datetime | None, until: datetime, edges: Segments) -> dict[str, NDArray[Any]]:
         """What was shown in [since, until), with the segment that the customer was in then."""
