@@ -129,6 +129,7 @@ def recipe(job: Job) -> str:
     found = {
         "data": data_hash(job.settings),
         "config": job.config()[1].model_dump(),
+        "rules": job.rules(),
         "limits": limits(job.settings.configs, job.short).model_dump(),
         "seed": job.settings.seed,
         "horizon_days": job.horizon_days,
