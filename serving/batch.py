@@ -13,8 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from patron.artifacts import champion
 from patron.errors import NoChampion, PatronError, UsageError
 from patron.files import sync
+from patron.models.drift import drift_of
+from patron.quality.status import keep_drift
 from patron.settings import Settings
 from serving import score_history
 from serving.bootstrap import Served, open_models
@@ -30,6 +33,13 @@ ALSO = (
     *("customer_care:nps_score", "customer_care:open_tickets"),
 )
 """What no model reads and a scoring tells or heeds."""
+SCORES = {
+    CHURN: ("churn_probability",),
+    VALUE: ("expected_value",),
+    PORTRAIT: ("segment", "lifecycle_stage", "cluster"),
+}
+"""Model -> the columns whose drift is followed."""
+FOLLOWED = tuple(score for scores in SCORES.values() for score in scores)
 MOVING = (CHURN, VALUE, PORTRAIT)
 """The models whose groups customers move between."""
 CHUNK = 20_000
@@ -48,8 +58,8 @@ def score_all(
 
     history: so many cutoffs before the newest are scored too, with the same models, so that movements have
     something to start from. Columns of a model that was not promoted are empty. Returns {"path", "customers",
-    "features_as_of", "models", "missing", "counts", "summary"}. Raises UsageError for another suffix,
-    NoChampion without any model, FeatureError without a snapshot.
+    "features_as_of", "models", "missing", "counts", "drift", "summary"}. Raises UsageError for another
+    suffix, NoChampion without any model, FeatureError without a snapshot.
     """
     from features.build import built_cutoffs
 
@@ -64,7 +74,8 @@ def score_all(
     scoring = Scoring.open(settings, newest)
     with writer(path, schema()) as write:
         scoring.run(write, advance)
-    return {"path": str(path), **scoring.document(), "summary": scoring.keep()}
+    found = scoring.document() | {"drift": scoring.drift(), "summary": scoring.keep()}
+    return {"path": str(path), **found}
 
 
 @dataclass
@@ -77,6 +88,7 @@ class Scoring:
     rows: Rows
     counts: dict[str, Counter[Any]] = field(default_factory=lambda: {name: Counter() for name in COUNTED})
     states: list[pa.Table] = field(default_factory=list)
+    answers: dict[str, list[Any]] = field(default_factory=lambda: {name: [] for name in FOLLOWED})
 
     @classmethod
     def open(cls, settings: Settings, moment: datetime, names: Collection[str] = MODELS) -> Scoring:
@@ -105,6 +117,8 @@ class Scoring:
             self.states.append(pa.table(score_history.state(columns), schema=score_history.schema()))
             for name, counter in self.counts.items():
                 counter.update(columns[name])
+            for name, values in self.answers.items():
+                values += columns[name]
             advance(start + len(part), len(self.rows))
 
     def document(self) -> dict[str, Any]:
@@ -118,6 +132,23 @@ class Scoring:
                 name: {str(value): count for value, count in counter.most_common() if value is not None}
                 for name, counter in self.counts.items()
             },
+        }
+
+    def drift(self) -> dict[str, list[str]]:
+        """Compare what was read and answered with the fits, store it, and return each model's alarms."""
+        found = {
+            name: drift_of(champion(self.settings.models, name).folder, self.rows, answers)
+            for name, answers in self.answered().items()
+        }
+        keep_drift(self.settings, found)
+        return {name: each["alarms"] for name, each in found.items() if each is not None}
+
+    def answered(self) -> dict[str, dict[str, list[Any]]]:
+        """Model -> its scores by name, of those models that are here."""
+        return {
+            name: {score: self.answers[score] for score in scores}
+            for name, scores in SCORES.items()
+            if name in self.models
         }
 
     def keep(self) -> dict[str, Any]:

@@ -85,6 +85,9 @@ def show_score(outcome: dict[str, Any], out: Console) -> None:
         out.print(console.table(column, [column, "customers"], list(counts.items())))
     for name in outcome["missing"]:
         out.print(f"Columns of {name} are empty: it was not promoted.")
+    for name, alarms in outcome["drift"].items():
+        for alarm in alarms:
+            out.print(f"Drift of {name}: {alarm}", markup=False, style="bold red")
     if outcome["summary"]["movements"]:
         show_movements({"movements": outcome["summary"]["movements"]}, out)
 

@@ -98,6 +98,13 @@ def test_scores_hold_one_row_a_customer(shop: tuple[Settings, dict[str, Any]]) -
     assert len(set(rows["customer_id"].to_pylist())) == len(rows)
 
 
+def test_what_was_just_trained_has_not_drifted(shop: tuple[Settings, dict[str, Any]]) -> None:
+    settings, done = shop
+    followed = ("patron-churn", "patron-lifetime-value", "patron-portrait")
+    assert done["score"]["drift"] == {name: [] for name in followed}
+    assert status(settings)["quality"]["drift"]["alarms"] == []
+
+
 def test_status_names_what_there_is_and_what_is_missing(shop: tuple[Settings, dict[str, Any]]) -> None:
     found = status(shop[0])
     assert found["lake"]["missing"] == ["events", "offers", "exposures", "tickets", "surveys"]
