@@ -35,7 +35,7 @@ LISTS = {
     "customer_brand_affinity:brand_times_bought": "Array(Int64)",
 }
 HABITS = {f"customer_habits:{each}": "Float64" for each in persona.HABITS}
-TODAY = {"customer_channel:preferred_channel": "String"}
+CHANNEL = {"customer_channel:preferred_channel": "String"}
 
 
 class PortraitConfig(Config):
@@ -64,7 +64,7 @@ class Portrait(Model):
     @property
     def references(self) -> dict[str, str]:
         """Feast reference -> type of every feature that this model reads."""
-        return {**self.learned_from, **LISTS, **TODAY}
+        return {**self.learned_from, **LISTS, **CHANNEL}
 
     @property
     def learned_from(self) -> dict[str, str]:

@@ -192,13 +192,14 @@ def test_the_channel_is_the_one_whose_offers_were_taken_up(tmp_path):
         exposure(7, "c", "silent", "2024-01-01"),
         exposure(8, "d", "mail", "2024-01-01", False),
         exposure(9, "e", "mail", "2024-01-01", None),
-        exposure(10, "f", "mail", CUTOFF),
+        exposure(10, "f", "mail", "2024-04-20"),
+        exposure(13, "h", "mail", "2024-04-19"),
         exposure(11, "g", "mail", "2024-01-01"),
         exposure(12, "g", "push", "2024-01-01"),
     ]
     found = snapshot_of(tmp_path, CHANNEL, CUTOFF, ORDER, offers=OFFERS, exposures=shown)
     told = {name: (row["preferred_channel"], row["channel_responses"]) for name, row in found.items()}
-    assert told == {"a": ("email", 2), "b": ("app", 1), "g": ("app", 1)}
+    assert told == {"a": ("email", 2), "b": ("app", 1), "g": ("app", 1), "h": ("email", 1)}
 
 
 # Loaded and read
