@@ -194,8 +194,8 @@ def label(price_level: str | None, discounts: str | None, rhythm: str | None) ->
 
 
 OFTEN = {"one-off": "bought once", "irregular": "buys at irregular times", "seldom": "buys seldom"}
-PRICES = {"low": "takes the cheaper products", "high": "takes the dearer products"}
-DISCOUNTS = {"low": "pays the full price", "high": "waits for discounts"}
+PRICES = {"low": "the cheaper products", "high": "the dearer products"}
+DISCOUNTS = {"low": "seldom at a discount", "high": "often at a discount"}
 
 
 def clauses(
@@ -212,16 +212,14 @@ def clauses(
     often = OFTEN.get(rhythm or "", f"buys {rhythm}")
     when = [{"weekend": "at weekends", "weekday": "on weekdays"}.get(day or ""), moment(time)]
     told = " ".join(each for each in when if each)
-    what = " and ".join(categories[:2]) + (f" by {brands[0]}" if brands and categories else "")
     sentence = often + (f", mostly {told}" if told else "")
     yield sentence[0].upper() + sentence[1:]
-    if what:
-        yield f"favours {what}"
-    prices = " and ".join(
-        each for each in (PRICES.get(price_level or ""), DISCOUNTS.get(discounts or "")) if each
-    )
-    if prices:
-        yield prices
+    liked = [" and ".join(categories[:2]), f"the brand {brands[0]}" if brands else ""]
+    if any(liked):
+        yield f"favours {', '.join(each for each in liked if each)}"
+    bought = [PRICES.get(price_level or ""), DISCOUNTS.get(discounts or "")]
+    if any(bought):
+        yield f"takes {', '.join(each for each in bought if each)}" if bought[0] else f"buys {bought[1]}"
     if channel:
         yield f"answers by {channel}"
 

@@ -182,7 +182,7 @@ def told(R: int, F: int, M: int, purchase_days: float, recency_days: float) -> s
     if not purchase_days:
         return "no order yet"
     since = f"{recency_days:.0f} day{'' if round(recency_days) == 1 else 's'}"
-    lately = f"last order {since} ago" if R >= 4 else f"silent for {since}"
+    lately = f"last order {since} ago" if R >= 3 else f"silent for {since}"
     return f"R {R}, F {F}, M {M}: {bought(F, M, purchase_days)}, {lately}"
 
 

@@ -66,8 +66,8 @@ def test_everything_of_a_customer():
     assert (found.time_of_day, found.weekday_or_weekend, found.channel) == ("evening", "weekend", "email")
     assert found.label == "weekly premium bargain hunter"
     assert found.text == (
-        "Buys weekly, mostly at weekends in the evening; favours coffee and tea by Bean; "
-        "takes the dearer products and waits for discounts; answers by email."
+        "Buys weekly, mostly at weekends in the evening; favours coffee and tea, the brand Bean; "
+        "takes the dearer products, often at a discount; answers by email."
     )
 
 
@@ -146,7 +146,7 @@ def test_a_few_orders_say_little():
     assert (found.rhythm, found.label) == ("one-off", "one-off shopper")
     assert (found.price_level, found.discount_sensitivity) == (None, None)
     assert (found.time_of_day, found.weekday_or_weekend) == (None, None)
-    assert found.text == "Bought once; favours coffee and tea by Bean; answers by email."
+    assert found.text == "Bought once; favours coffee and tea, the brand Bean; answers by email."
 
 
 def test_what_is_unknown_is_left_out():
@@ -182,9 +182,9 @@ def test_who_has_not_ordered_has_no_persona():
         (
             {"price_percentile": 0.1},
             "weekly bargain hunter",
-            "takes the cheaper products and waits for discounts",
+            "takes the cheaper products, often at a discount",
         ),
-        ({"price_percentile": 0.5, "discount_share": 0}, "weekly shopper", "pays the full price"),
+        ({"price_percentile": 0.5, "discount_share": 0}, "weekly shopper", "buys seldom at a discount;"),
         ({"discount_share": 0.1}, "weekly premium shopper", "takes the dearer products"),
         ({"sd_gap_days": 30}, "irregular premium bargain hunter", "Buys at irregular times, mostly"),
         ({"weekend_share": 0, "evening_share": 0, "night_share": 0.7}, None, "mostly on weekdays at night;"),

@@ -154,7 +154,7 @@ def test_an_artifact_of_before_has_the_shipped_rules():
         (1, 1, 900, "R 5, F 1, M 5: bought once but much, last order 1 day ago"),
         (200, 1, 10, "R 1, F 1, M 1: bought once and little, silent for 200 days"),
         (20, 3, 60, "R 4, F 3, M 3: bought now and then and a middling amount, last order 20 days ago"),
-        (45, 2, 600, "R 3, F 2, M 5: bought seldom but much, silent for 45 days"),
+        (45, 2, 600, "R 3, F 2, M 5: bought seldom but much, last order 45 days ago"),
         (np.nan, 0, 0, "no order yet"),
     ],
 )
