@@ -109,7 +109,7 @@ def value_table(served: Served, rows: Rows, horizon_days: int, explain: int = 3)
         high=spread(found.high, mask),
         expected_orders=spread(found.expected_orders, mask),
         probability_active=spread(found.probability_active, mask),
-        tier=spread(model.value_tiers(usual.expected_value), mask),
+        tier=spread(model.value_tiers(known, usual), mask),
         reasons=spread(model.reasons(known, explain), mask, list),
     )
 

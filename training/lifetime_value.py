@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zlib
-from copy import copy
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
 
@@ -16,7 +15,7 @@ from patron.models.lifetime_value import LifetimeValue
 from patron.settings import Settings
 from training import metrics, plots
 from training.bootstrap import Indices, Judgement
-from training.customers import CustomerJob, Followed, stacked
+from training.customers import CustomerJob, stacked
 from training.windows import Windows, ending_at
 
 if TYPE_CHECKING:
@@ -24,20 +23,11 @@ if TYPE_CHECKING:
     from optuna import Trial
 
 
-KINDS: dict[str, dict[str, Any]] = {
-    "lightgbm": {"kind": "lightgbm", "trees_weight": 1.0},
-    "mixed": {"kind": "lightgbm"},
-    "btyd": {"kind": "btyd"},
-    "history": {"kind": "history"},
-}
-"""Candidates as configs: the trees alone, mixed with buy-till-you-die as configured, and each beside them."""
-
-
 class LifetimeValueJob(CustomerJob):
-    """Three customers in ten, by a hash of their id, calibrate; the others are learned from."""
+    """Every customer is learned from, and calibrates trees that did not see the same customer."""
 
     short = "lifetime-value"
-    kinds = ("lightgbm", "mixed", "btyd", "history")
+    kinds = ("lightgbm", "btyd", "history")
     rivals = ("btyd", "history")
     baseline = "history"
     primary = "gini"
@@ -50,8 +40,8 @@ class LifetimeValueJob(CustomerJob):
         return self.settings.value_horizon_days
 
     def windows(self, test: datetime) -> Windows:
-        """The last six cutoffs before the calibration's: its customers are others, so labels may overlap."""
-        return ending_at(self.built, test, self.horizon_days, most=6, overlap=True)
+        """The last twelve cutoffs whose labels end by the test, the calibration's the newest of them."""
+        return ending_at(self.built, test, self.horizon_days, most=11, overlap=True)
 
     def forget(self) -> None:
         self.fitted = {}
@@ -60,24 +50,15 @@ class LifetimeValueJob(CustomerJob):
         return list(self.model(self.baseline).references)
 
     def model(self, kind: str) -> LifetimeValue:
-        found, config = self.config(**KINDS[kind])
+        found, config = self.config(kind=kind)
         return cast(LifetimeValue, cast(Any, found)(config))
 
-    def learned_from(self, windows: Windows) -> Followed:
-        """Customers of the fit, at every cutoff whose labels end by the test."""
-        parts = [self.data[each] for each in (*windows.fit, windows.calibrate)]
-        return stacked([part.take(~held_out(part.rows.ids)) for part in parts])
-
-    def calibrated_on(self, windows: Windows) -> Followed:
-        """Customers that the fit never saw, at the last cutoff before the test."""
-        last = self.data[windows.calibrate]
-        return last.take(held_out(last.rows.ids))
-
-    def raw(self, kind: str, windows: Windows) -> LifetimeValue:
-        """Fitted but without intervals; each is fitted once a job."""
+    def fit(self, kind: str, shipped: bool) -> LifetimeValue:
+        """Each is fitted once a job: the judged twin and the one to ship."""
+        windows = self.shipped if shipped else self.judged
         key = (kind, windows.test)
         if key not in self.fitted:
-            past = self.learned_from(windows)
+            past = stacked([self.data[each] for each in (*windows.fit, windows.calibrate)])
             self.fitted[key] = self.model(kind).fit(
                 past.rows.columns,
                 past.revenue,
@@ -85,26 +66,22 @@ class LifetimeValueJob(CustomerJob):
                 self.horizon_days,
                 seed=self.settings.seed,
                 threads=self.settings.threads,
+                customers=hashed(past.rows.ids),
             )
         return self.fitted[key]
 
-    def fit(self, kind: str, shipped: bool) -> LifetimeValue:
-        windows = self.shipped if shipped else self.judged
-        last = self.calibrated_on(windows)
-        return copy(self.raw(kind, windows)).calibrate(last.rows.columns, last.revenue)
-
     def validated(self, kind: str) -> float:
-        """Gini over the customers that the fit never saw."""
-        last = self.calibrated_on(self.judged)
-        predicted = self.raw(kind, self.judged).predict(last.rows.columns).expected_value
-        return metrics.gini(np.maximum(last.revenue, 0), predicted)
+        """Gini over the newest window of the fit, of trees that did not see the customer."""
+        last = self.data[self.judged.calibrate]
+        expected = self.fit(kind, shipped=False).crossed[-len(last.revenue) :]
+        return metrics.gini(np.maximum(last.revenue, 0), expected)
 
     def choose(self) -> tuple[str, dict[str, float]]:
         found = {kind: self.validated(kind) for kind in self.kinds}
         return max(found, key=lambda kind: found[kind]), found
 
     def validate(self) -> float:
-        return max(self.validated("lightgbm"), self.validated("mixed"))
+        return self.validated("lightgbm")
 
     def judge(self, model: Model) -> Judgement:
         test = self.data[self.test]
@@ -119,6 +96,7 @@ class LifetimeValueJob(CustomerJob):
                 "mae": metrics.mae(y, p),
                 "rmse": metrics.rmse(y, p),
                 "total_bias": metrics.total_bias(y, p),
+                "interval_width": float(np.mean(found.high[at] - found.low[at])),
                 "interval_coverage": metrics.interval_coverage(y, found.low[at], found.high[at]),
                 "roc_auc_active": metrics.roc_auc((y > 0).astype(np.float64), found.probability_active[at]),
             }
@@ -139,8 +117,9 @@ class LifetimeValueJob(CustomerJob):
         }
         if value.trees is not None:
             inputs = value.inputs(test.rows.columns)
-            pushes = value.trees.contributions(inputs)
-            drawn["importance"] = plots.importance(pushes, inputs, value.names, "the expected value")
+            drawn["importance"] = plots.importance(
+                value.pushes(test.rows.columns), inputs, value.names, "the expected value"
+            )
         return drawn
 
     def references(self, model: Model) -> dict[str, str]:
@@ -166,6 +145,6 @@ class LifetimeValueJob(CustomerJob):
         }
 
 
-def held_out(ids: list[str]) -> NDArray[np.bool_]:
-    """Three in ten, the same customers at every cutoff and in every run."""
-    return np.array([zlib.crc32(each.encode()) % 10 < 3 for each in ids], dtype=bool)
+def hashed(ids: list[str]) -> NDArray[np.int64]:
+    """A number for each customer, the same at every cutoff and in every run."""
+    return np.array([zlib.crc32(each.encode()) for each in ids], dtype=np.int64)

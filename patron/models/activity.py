@@ -31,6 +31,9 @@ REAL = (
 TYPES = {**dict.fromkeys(WHOLE, "Int64"), **dict.fromkeys(REAL, "Float64")}
 """Feature -> Feast type of everything that a customer model may read."""
 
+NET = ("returned_30d", "returned_90d")
+"""What lifetime value reads beside them: with returned_365d, what came back within each window of spend."""
+
 INPUTS = tuple(name for name in TYPES if name not in ("first_order_at", "last_order_at"))
 """The features that go into a model as they are."""
 
@@ -45,7 +48,7 @@ SKEWED = frozenset(INPUTS + DERIVED) - {
 
 def references(names: Iterable[str]) -> dict[str, str]:
     """Feast reference -> type, as a manifest lists them."""
-    return {f"{VIEW}:{name}": TYPES[name] for name in names}
+    return {f"{VIEW}:{name}": TYPES.get(name, "Float64") for name in names}
 
 
 def size(rows: FeatureRows) -> int:
@@ -105,12 +108,12 @@ def one(rows: FeatureRows, more: Sequence[str] = ()) -> One:
 
 
 def clean(rows: FeatureRows) -> Clean:
-    """Every feature of TYPES that the rows have."""
+    """Every feature of TYPES and NET that the rows have."""
     if isinstance(rows, Clean):
         return rows
     if hasattr(rows, "row"):
-        return Clean({name: np.array([number]) for name, number in one(rows).items()})
-    return Clean({name: column(rows, name) for name in TYPES if name in rows})
+        return Clean({name: np.array([number]) for name, number in one(rows, NET).items()})
+    return Clean({name: column(rows, name) for name in (*TYPES, *NET) if name in rows})
 
 
 def column(rows: FeatureRows | One, name: str) -> Any:

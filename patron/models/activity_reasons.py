@@ -40,6 +40,12 @@ CODES = {
     **dict.fromkeys(("returned_365d", "return_share"), "returns"),
     **dict.fromkeys(("discount_share", "discount_share_90d"), "discounts"),
     **dict.fromkeys(visits.TYPES, "browsing"),
+    **dict.fromkeys(("orders_a_day_30d", "orders_a_day_90d", "orders_a_day_365d"), "frequency"),
+    **dict.fromkeys(("spend_a_day_30d", "spend_a_day_90d", "spend_a_day_365d", "spend_a_day"), "spend"),
+    **dict.fromkeys(("units_a_day_90d", "expected_value"), "spend"),
+    "spend_to_expected": "trend",
+    "returned_a_day_365d": "returns",
+    "products_an_order": "variety",
 }
 """Input -> the code under which it is told."""
 

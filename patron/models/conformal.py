@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from patron.models.activity import Numbers
 
@@ -17,8 +18,11 @@ class Intervals:
     """Split conformal prediction within bins of the predicted value (Mondrian; Vovk et al. 2005).
 
     The score of a customer is actual / (predicted + unit); bin i covers predictions in edges[i-1]..edges[i]
-    and answers with (predicted + unit) times its quantiles low[i], high[i]. Where more of a bin's customers
+    and answers with (predicted + unit) times its ends low[i], high[i]. Where more of a bin's customers
     than half the error rate spent nothing, the lower end is 0 and all of the error is left above.
+
+    Customers of one window share its season, and the next window has another: residuals of several windows
+    are not pooled, but the widest ends that any of them asked for are taken.
     """
 
     edges: Numbers
@@ -27,13 +31,28 @@ class Intervals:
     unit: float
 
     @classmethod
-    def fit(cls, predicted: Numbers, actual: Numbers, coverage: float, most_bins: int = 10) -> Self:
-        """Quantiles of each bin; needs a row. Bins hold SMALLEST_BIN rows or more where there are so many."""
-        bins = max(1, min(most_bins, len(predicted) // SMALLEST_BIN))
+    def fit(
+        cls,
+        predicted: Numbers,
+        actual: Numbers,
+        coverage: float,
+        moments: NDArray[Any] | None = None,
+        most_bins: int = 10,
+    ) -> Self:
+        """Ends of each bin; needs a row. `moments`: the window of each row, one for all when None.
+
+        A bin holds SMALLEST_BIN rows of a window or more where windows have so many.
+        """
+        window = np.unique(np.zeros(len(predicted)) if moments is None else moments, return_inverse=True)[1]
+        usual = len(predicted) // (int(window.max()) + 1)
+        bins = max(1, min(most_bins, usual // SMALLEST_BIN))
         edges = np.unique(np.quantile(predicted, np.arange(1, bins) / bins))
         unit = 0.01 * float(predicted.mean()) + 1e-9
         scores, member = actual / (predicted + unit), np.searchsorted(edges, predicted, side="right")
-        ends = [quantiles(scores[member == index], 1 - coverage) for index in range(len(edges) + 1)]
+        ends = [
+            widest(scores[member == index], window[member == index], 1 - coverage)
+            for index in range(len(edges) + 1)
+        ]
         return cls(edges, np.array([each[0] for each in ends]), np.array([each[1] for each in ends]), unit)
 
     def __call__(self, predicted: Numbers) -> tuple[Numbers, Numbers]:
@@ -56,6 +75,15 @@ class Intervals:
         """What `document` wrote."""
         edges, low, high = (np.array(document[name], dtype=np.float64) for name in ("edges", "low", "high"))
         return cls(edges, low, high, document["unit"])
+
+
+def widest(scores: Numbers, window: NDArray[np.int64], error: float) -> tuple[float, float]:
+    """The lowest lower and the highest upper end of the windows; those of few rows count together."""
+    counts = np.bincount(window) if len(window) else np.zeros(0)
+    enough = counts >= SMALLEST_BIN / 2
+    groups = [window == each for each in np.flatnonzero(enough)] or [np.ones(len(scores), dtype=bool)]
+    ends = [quantiles(scores[group], error) for group in groups]
+    return min(each[0] for each in ends), max(each[1] for each in ends)
 
 
 def quantiles(scores: Numbers, error: float) -> tuple[float, float]:

@@ -14,31 +14,47 @@ from pydantic import Field
 
 from patron.errors import DataError
 from patron.files import publish_json
-from patron.models import activity, activity_reasons
+from patron.models import activity, activity_reasons, value_inputs
 from patron.models.activity import Numbers, column
 from patron.models.base import FeatureRows, Model, Reason
 from patron.models.buying import Buying, known_customers
 from patron.models.conformal import Intervals
+from patron.models.past_value import history
 from patron.models.trees import Trees, TreesConfig
 
 HABITS = ("orders_a_month", "mean_order_value", "recency_days")
+SAVED = (
+    *("horizon_days", "orders_level", "value_level", "margin_share", "mean_spend", "mean_value"),
+    *("typical", "usual", "tiers"),
+)
+FLOOR = 1e-3
+"""Trees start from the habit, or from this share of the mean value where the habit expects less."""
 
 
 class LifetimeValueConfig(TreesConfig):
     """What `configs/models/lifetime-value.toml` may set."""
 
     kind: Literal["lightgbm", "btyd", "history"] = "lightgbm"
-    """lightgbm: trees that read btyd; btyd: Pareto/NBD x Gamma-Gamma; history: the past repeats itself."""
-    trees_weight: float = Field(default=0.5, ge=0, le=1)
-    """Of kind lightgbm: share of the trees in the geometric mean with btyd."""
+    """lightgbm: trees that correct btyd; btyd: Pareto/NBD x Gamma-Gamma as published, which learn from what
+    was before a cutoff alone; history: the past repeats itself."""
+    value_of: Literal["auto", "revenue", "margin"] = "auto"
+    """auto: margin where the shop's costs are known, see `costs_known`; else revenue."""
+    costs_known: float = Field(default=0.95, gt=0, le=1)
+    """Share of a year's revenue whose products' unit cost is known, for margin."""
     tweedie_power: float = Field(default=1.5, gt=1, lt=2)
     """Variance of spend grows with this power of its mean (trees)."""
+    folds: int = Field(default=5, ge=2)
+    """Level and intervals are learned from trees that did not see the customer, of so many groups."""
     coverage: float = Field(default=0.8, gt=0, lt=1)
     """Share of customers whose spend lies within their interval."""
-    high_tier_share: float = 0.2
-    """So many customers of the calibration window are of high value..."""
-    middle_tier_share: float = 0.3
+    high_tier_share: float = Field(default=0.2, ge=0, le=1)
+    """So many customers of the newest window of the fit are of high value..."""
+    middle_tier_share: float = Field(default=0.3, ge=0, le=1)
     """...and so many more of middle value."""
+    young_days: int = Field(default=180, ge=0)
+    """Who could reach the high tier is of tier potential if the first order is no older than this..."""
+    growing: float = Field(default=1.5, gt=1)
+    """...or the last quarter's spend a day is so many times the last year's."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +71,11 @@ class ValueEstimates:
 
 
 class LifetimeValue(Model):
-    """Fit on some cutoffs, calibrate on a later one, predict for any horizon."""
+    """Fit on some cutoffs, predict for any horizon.
+
+    Trees learn what to multiply the buy-till-you-die expectation with: it knows how a customer's age and
+    silence act, they know the rest, and where they know nothing its answer stays.
+    """
 
     Config = LifetimeValueConfig
 
@@ -65,125 +85,202 @@ class LifetimeValue(Model):
         self.buying = Buying()
         self.trees: Trees | None = None
         self.intervals: Intervals | None = None
-        self.tiers = (0.0, 0.0)
-        self.orders_level = self.value_level = 1.0
-        self.mean_spend = 0.0
+        self.tiers = [0.0, 0.0]
+        self.orders_level = self.value_level = self.margin_share = 1.0
+        self.mean_spend = self.mean_value = 0.0
+        self.usual = [1.0, 1.0]
+        """Orders and spend of one that buy-till-you-die expects of the mean customer of the fit."""
         self.typical = [0.0, 0.0, 0.0]
+        self.crossed = np.zeros(0)
+        """Expected value of each row of the fit by trees that did not see its customer; not saved."""
 
     @property
     def names(self) -> tuple[str, ...]:
         """The inputs of the trees."""
-        return (*activity.INPUTS, *activity.DERIVED, "expected_orders", "expected_spend")
+        return value_inputs.NAMES
+
+    @property
+    def value_of(self) -> str:
+        """What is predicted: revenue or margin."""
+        return "margin" if self.config.value_of == "margin" else "revenue"
 
     @functools.cached_property
     def references(self) -> dict[str, str]:
         """Feast reference -> type of every feature that this model reads."""
-        return activity.references(activity.TYPES)
+        return activity.references((*activity.TYPES, *activity.NET))
 
     def fit(
         self,
         rows: FeatureRows,
-        revenue: NDArray[Any],
+        values: NDArray[Any],
         orders: NDArray[Any],
         horizon_days: int,
         *,
         seed: int,
         threads: int = 1,
+        customers: NDArray[np.int64] | None = None,
+        margin_share: float = 1.0,
     ) -> Self:
         """Learn from rows of one or more cutoffs and what followed within `horizon_days`.
 
-        Negative revenue (more came back than was bought) counts as 0. Raises DataError when there is no row,
-        or nobody spent anything.
+        values: revenue or margin, net of returns; negative (more came back than was bought) counts as 0.
+        customers: a number for each row, equal where the customer is the same; each row its own when None.
+        margin_share: what one unit of revenue is worth (of margin), as features tell revenue only. Raises
+        DataError when there is no row, or nobody spent anything.
         """
-        spent = np.maximum(activity.labels(rows, revenue, "revenue"), 0)
+        rows = dict(rows)  # of Clean rows answers are remembered that change during the fit
+        spent = np.maximum(activity.labels(rows, values, "revenue"), 0)
         bought = activity.labels(rows, orders, "orders")
         if not spent.any():
             raise DataError(f"None of {len(spent)} customers spent anything within {horizon_days} days.")
-        self.horizon_days = horizon_days
+        self.horizon_days, self.margin_share, self.value_level = horizon_days, margin_share, 1.0
         self.buying = Buying.fit(rows, seed=seed)
         self.mean_spend = float(spent.sum() / max(bought.sum(), 1))
+        self.mean_value = float(spent.mean())
         self.typical = np.median(habits(rows), axis=0).tolist()
-        self.orders_level = level(bought, self._orders(rows, horizon_days))
         if self.config.kind == "lightgbm":
-            self.trees = Trees.fit(
-                self.names,
-                self.inputs(rows),
-                spent / self._unit(),
-                self.config,
-                seed=seed,
-                threads=threads,
-                objective="tweedie",
-                tweedie_variance_power=self.config.tweedie_power,
-            )
-        self.value_level = level(spent, self._value(rows, horizon_days))
-        self._set_tiers(self._value(rows, horizon_days))
-        return self
+            self.orders_level = level(bought, self._orders(rows, horizon_days))
+        self.usual = [
+            max(float(np.nanmean(each)), 1e-9)
+            for each in (self._orders(rows, horizon_days), self._spend(rows))
+        ]
+        groups = np.arange(len(spent)) if customers is None else customers
+        crossed = self._learned(rows, spent, groups % self.config.folds, seed, threads)
+        if self.trees is not None:
+            self.value_level = level(spent, crossed)
+        self.crossed = crossed * self.value_level
+        return self._settled(self.crossed, spent, activity.cutoffs(rows))
 
-    def calibrate(self, rows: FeatureRows, revenue: NDArray[Any]) -> Self:
-        """Learn intervals and tiers on a window that `fit` did not see. Raises DataError."""
-        spent = np.maximum(activity.labels(rows, revenue, "revenue"), 0)
-        predicted = self._value(rows, self.horizon_days)
-        self.intervals = Intervals.fit(predicted, spent, self.config.coverage)
-        self._set_tiers(predicted)
+    def _learned(
+        self, rows: FeatureRows, spent: Numbers, fold: NDArray[np.int64], seed: int, threads: int
+    ) -> Numbers:
+        """Grow the trees, and tell what those that did not see a customer expect of each row."""
+        self.trees = None
+        rows = activity.clean(rows)
+        if self.config.kind != "lightgbm":
+            return self._value(rows, self.horizon_days)
+        inputs, start, expected = self.inputs(rows), self._start(rows), np.zeros(len(spent))
+        for each in np.unique(fold):
+            held = fold == each
+            grown = self._grown(inputs[~held], spent[~held], start[~held], seed, threads)
+            expected[held] = np.exp(grown.raw(inputs[held]) + start[held]) * self.mean_value
+        self.trees = self._grown(inputs, spent, start, seed, threads)
+        return expected
+
+    def _grown(self, inputs: Numbers, spent: Numbers, start: Numbers, seed: int, threads: int) -> Trees:
+        return Trees.fit(
+            self.names,
+            inputs,
+            spent / self.mean_value,
+            self.config,
+            seed=seed,
+            threads=threads,
+            start=start,
+            objective="tweedie",
+            tweedie_variance_power=self.config.tweedie_power,
+        )
+
+    def calibrate(self, rows: FeatureRows, values: NDArray[Any]) -> Self:
+        """Learn intervals and tiers anew, from customers that `fit` did not see. Raises DataError."""
+        spent = np.maximum(activity.labels(rows, values, "revenue"), 0)
+        return self._settled(self._value(rows, self.horizon_days), spent, activity.cutoffs(rows))
+
+    def _settled(self, expected: Numbers, spent: Numbers, moments: NDArray[np.int64]) -> Self:
+        self.intervals = Intervals.fit(expected, spent, self.config.coverage, moments)
+        newest = expected[moments == moments.max()]
+        high = 1 - self.config.high_tier_share
+        middle = max(high - self.config.middle_tier_share, 0)
+        self.tiers = np.quantile(newest, (middle, high)).tolist()
         return self
 
     def predict(self, rows: FeatureRows, horizon_days: int | None = None) -> ValueEstimates:
         """Estimates for the next `horizon_days` (the trained horizon when None).
 
-        The trees know the trained horizon only; for another their answer grows or shrinks as the expected
-        orders of the same customer do, and the intervals with it.
+        Trees and intervals know the trained horizon only; for another their answer grows or shrinks as the
+        expected orders of the same customer do. A longer horizon is never worth less.
         """
         if not self.horizon_days:
             raise DataError("This lifetime value model was not fitted. Fit or load one first.")
         horizon, rows = horizon_days or self.horizon_days, activity.clean(rows)
         value = self._value(rows, horizon)
-        low, high = self.intervals(value) if self.intervals else (np.zeros(len(value)), value.copy())
+        low, high = self._ends(rows, value, horizon)
         return ValueEstimates(value, low, high, self._orders(rows, horizon), self._active(rows, horizon))
 
-    def value_tiers(self, values: Numbers) -> NDArray[np.str_]:
-        """high, middle or low, for values at the trained horizon."""
+    def _ends(self, rows: FeatureRows, value: Numbers, horizon: int) -> tuple[Numbers, Numbers]:
+        if self.intervals is None:
+            return np.zeros(len(value)), value.copy()
+        low, high = self.intervals(self._value(rows, self.horizon_days))
+        if horizon == self.horizon_days:
+            return low, high
+        growth = self._growth(rows, horizon)
+        return np.minimum(low * growth, value), np.maximum(high * growth, value)
+
+    def value_tiers(self, rows: FeatureRows, found: ValueEstimates | None = None) -> NDArray[np.str_]:
+        """high, potential, middle or low. found: what `predict` told at the trained horizon, if it is known.
+
+        potential: not high by expectation, but the upper end of the interval is, and the customer is young
+        or growing.
+        """
+        rows = activity.clean(rows)
+        found = found or self.predict(rows)
         middle, high = self.tiers
-        return np.select([values >= high, values >= middle], ["high", "middle"], "low")
+        rising = (column(rows, "tenure_days") <= self.config.young_days) | (
+            value_inputs.growth(rows) >= self.config.growing
+        )
+        return np.select(
+            [found.expected_value >= high, (found.high >= high) & rising, found.expected_value >= middle],
+            ["high", "potential", "middle"],
+            "low",
+        )
 
     @activity.remembered
     def inputs(self, rows: FeatureRows) -> Numbers:
-        expected = {
-            "expected_orders": self.buying.orders(rows, self.horizon_days),
-            "expected_spend": self.buying.value(rows),
-        }
-        return activity.matrix(rows, self.names, **expected)
+        spend, unit = self._spend(rows) / self.margin_share, 0.01 * self.mean_spend / self.margin_share
+        orders = self._orders(rows, self.horizon_days)
+        return value_inputs.matrix(rows, orders, spend, self.horizon_days, unit)
 
     @activity.remembered
     def _value(self, rows: FeatureRows, horizon: int) -> Numbers:
         if self.config.kind == "history":
-            value = history(rows, "spend", horizon)
+            value = self.margin_share * history(rows, "spend", horizon)
+        elif self.trees is None:
+            value = self.value_level * self._habit(rows, horizon)
         else:
-            habit = self._habit(rows, horizon)
-            value = self.value_level * (habit if self.trees is None else self._blend(rows, habit, horizon))
+            value = self.value_level * self._corrected(rows) * self._growth(rows, horizon)
         return np.where(known_customers(rows), np.maximum(np.nan_to_num(value), 0), 0.0)
 
-    def _blend(self, rows: FeatureRows, habit: Numbers, horizon: int) -> Numbers:
-        """Geometric mean of trees and habit: trees rank better, the habit tames what they say of the few
-        customers who spend most."""
+    @activity.remembered
+    def _corrected(self, rows: FeatureRows) -> Numbers:
+        """The habit as the trees see it, at the trained horizon."""
         assert self.trees is not None
-        now, then = self._orders(rows, self.horizon_days), self._orders(rows, horizon)
-        growth = np.divide(then, now, out=np.full(len(now), horizon / self.horizon_days), where=now > 0)
-        grown = np.exp(np.minimum(self.trees.raw(self.inputs(rows)), 50)) * self._unit() * growth
-        weight = self.config.trees_weight
-        return np.where(habit > 0, grown**weight * np.maximum(habit, 1e-12) ** (1 - weight), grown)
+        return np.exp(np.minimum(self.trees.raw(self.inputs(rows)) + self._start(rows), 50)) * self.mean_value
 
-    def _unit(self) -> float:
-        """Trees learn spend in mean orders, so that no currency changes them."""
-        return max(self.mean_spend, 1e-9)
+    @activity.remembered
+    def _start(self, rows: FeatureRows) -> Numbers:
+        """Where trees start: the logarithm of the habit in mean values, so that no currency changes them."""
+        habit = self._habit(rows, self.horizon_days) / max(self.mean_value, 1e-9)
+        return np.log(np.maximum(np.nan_to_num(habit), FLOOR))
+
+    def _growth(self, rows: FeatureRows, horizon: int) -> Numbers:
+        """Expected orders within the horizon over those within the trained one; history: time over time."""
+        if self.config.kind == "history":
+            return np.full(activity.size(rows), horizon / self.horizon_days)
+        now, then = self._orders(rows, self.horizon_days), self._orders(rows, horizon)
+        return np.divide(then, now, out=np.full(len(now), horizon / self.horizon_days), where=now > 0)
 
     def _habit(self, rows: FeatureRows, horizon: int) -> Numbers:
-        """Expected orders times expected spend of one."""
-        spend = self.buying.value(rows)
-        return self._orders(rows, horizon) * np.where(np.isnan(spend), self.mean_spend, spend)
+        """Expected orders times expected value of one."""
+        return self._orders(rows, horizon) * self._spend(rows)
+
+    @activity.remembered
+    def _spend(self, rows: FeatureRows) -> Numbers:
+        """Expected value of one purchase day; the shop's mean where that has no fit."""
+        spend = self.margin_share * self.buying.value(rows)
+        return np.where(np.isnan(spend), self.mean_spend, spend)
 
     @activity.remembered
     def _orders(self, rows: FeatureRows, horizon: int) -> Numbers:
-        """Buy-till-you-die, at the level that was seen; the past repeats itself where that has no fit."""
+        """Buy-till-you-die, with trees at the level that was seen; where it has no fit, as many as before."""
         orders = self.orders_level * self.buying.orders(rows, horizon)
         missing = np.isnan(orders)
         return np.where(missing, history(rows, "orders", horizon), orders) if missing.any() else orders
@@ -196,21 +293,31 @@ class LifetimeValue(Model):
             return chance
         return np.where(missing, -np.expm1(-history(rows, "orders", horizon)), chance)
 
-    def _set_tiers(self, values: Numbers) -> None:
-        high = 1 - self.config.high_tier_share
-        middle = max(high - self.config.middle_tier_share, 0)
-        self.tiers = (float(np.quantile(values, middle)), float(np.quantile(values, high)))
-
     def reasons(self, rows: FeatureRows, limit: int = 3) -> list[list[Reason]]:
         """For each customer what makes the value high; for those of low tier what makes it low."""
         rows = activity.clean(rows)
         if not activity.size(rows):
             return []
-        falling = self.value_tiers(self._value(rows, self.horizon_days)) == "low"
+        falling = self._value(rows, self.horizon_days) < self.tiers[0]
         if self.trees is not None:
-            pushes = self.trees.contributions(self.inputs(rows))
-            return activity_reasons.reasons(rows, self.names, pushes, falling, limit)
+            return activity_reasons.reasons(rows, self.names, self.pushes(rows), falling, limit)
         return self._habit_reasons(rows, falling, limit)
+
+    def pushes(self, rows: FeatureRows) -> Numbers:
+        """What each input adds to the logarithm of the value, shape (customers, inputs).
+
+        TreeSHAP of the correction; the habit that it starts from counts as far as it differs from the mean
+        customer's: its orders to expected_orders, its spend to expected_spend.
+        """
+        assert self.trees is not None
+        found = self.trees.contributions(self.inputs(rows)).copy()
+        parts = {
+            "expected_orders": self._orders(rows, self.horizon_days),
+            "expected_spend": self._spend(rows),
+        }
+        for (name, part), usual in zip(parts.items(), self.usual, strict=True):
+            found[:, self.names.index(name)] += np.log(np.maximum(part, FLOOR * usual) / usual)
+        return found
 
     def _habit_reasons(self, rows: FeatureRows, falling: NDArray[np.bool_], limit: int) -> list[list[Reason]]:
         """Without trees: frequency, order value and recency, beside the median customer of the fit."""
@@ -224,14 +331,10 @@ class LifetimeValue(Model):
             folder / "lifetime_value.json",
             {
                 "config": self.config.model_dump(),
-                "horizon_days": self.horizon_days,
                 "buying": self.buying.document(),
                 "intervals": self.intervals and self.intervals.document(),
-                "tiers": self.tiers,
-                "orders_level": self.orders_level,
-                "value_level": self.value_level,
-                "mean_spend": self.mean_spend,
-                "typical": self.typical,
+                "value_of": self.value_of,
+                **{name: getattr(self, name) for name in SAVED},
             },
         )
 
@@ -239,11 +342,10 @@ class LifetimeValue(Model):
     def load(cls, folder: Path) -> Self:
         document = json.loads((folder / "lifetime_value.json").read_text(encoding="utf-8"))
         model = cls(LifetimeValueConfig(**document["config"]))
-        for name in ("horizon_days", "orders_level", "value_level", "mean_spend", "typical"):
+        for name in SAVED:
             setattr(model, name, document[name])
         model.buying = Buying.of(document["buying"])
         model.intervals = Intervals.of(document["intervals"]) if document["intervals"] else None
-        model.tiers = tuple(document["tiers"])
         if model.config.kind == "lightgbm":
             model.trees = Trees.load(folder / "trees.txt").ready()
         return model
@@ -258,18 +360,3 @@ def level(actual: Numbers, expected: Numbers) -> float:
     """Total seen over total expected, within 0.5..2; 1 where nothing was expected."""
     total = float(np.nansum(expected))
     return float(np.clip(actual.sum() / total, 0.5, 2.0)) if total > 0 else 1.0
-
-
-def history(rows: FeatureRows, what: str, horizon: int) -> Numbers:
-    """Spend, or orders, of the same length of time before the cutoff: the honest baseline.
-
-    Between the windows of 30, 90 and 365 days linear; beyond the last one at its rate.
-    """
-    windows = np.array([0.0, 30.0, 90.0, 365.0])
-    totals = [np.nan_to_num(column(rows, f"{what}_{window:.0f}d")) for window in windows[1:]]
-    known = np.column_stack([np.zeros(len(totals[0])), *totals])
-    if horizon >= windows[-1]:
-        return known[:, -1] * horizon / windows[-1]
-    upper = int(np.searchsorted(windows, horizon))
-    share = (horizon - windows[upper - 1]) / (windows[upper] - windows[upper - 1])
-    return known[:, upper - 1] * (1 - share) + known[:, upper] * share

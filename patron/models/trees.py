@@ -55,11 +55,13 @@ class Trees:
         seed: int,
         threads: int,
         group: Sequence[int] | None = None,
+        start: Numbers | None = None,
         **objective: Any,
     ) -> Self:
         """Grow `config.trees` trees; the same seed and thread count give the same text.
 
         group: how many successive rows belong together, for objectives that order rows within a group.
+        start: what the trees add to, for each row, in the link's units; `raw` does not hold it.
         """
         import lightgbm
 
@@ -77,7 +79,12 @@ class Trees:
             **objective,
         }
         data = lightgbm.Dataset(
-            inputs, label=outcome, group=group, feature_name=list(names), params={"verbosity": -1}
+            inputs,
+            label=outcome,
+            group=group,
+            init_score=start,
+            feature_name=list(names),
+            params={"verbosity": -1},
         )
         return cls(lightgbm.train(parameters, data, num_boost_round=config.trees).model_to_string())
 

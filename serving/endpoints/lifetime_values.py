@@ -29,13 +29,14 @@ class LifetimeValue(Answer):
     """[low, high] in the shop's currency."""
     expected_orders: float | None
     probability_active: float | None
-    value_tier: Literal["low", "middle", "high"] | None
+    value_tier: Literal["low", "middle", "potential", "high"] | None
     reasons: list[Because]
 
 
 class LifetimeValuesAnswer(Answer):
     values: list[LifetimeValue]
     horizon_days: int
+    value_of: Literal["revenue", "margin"]
     model: ModelLabel
     features_as_of: datetime | None
 
@@ -63,7 +64,11 @@ class LifetimeValues(Endpoint):
             for row, customer_id in enumerate(body.customer_ids)
         ]
         return LifetimeValuesAnswer(
-            values=values, horizon_days=horizon, model=ModelLabel(**served.label), features_as_of=rows.as_of
+            values=values,
+            horizon_days=horizon,
+            value_of=served.model.value_of,
+            model=ModelLabel(**served.label),
+            features_as_of=rows.as_of,
         )
 
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from patron.models.activity import TYPES
+from patron.models.activity import NET, TYPES
 
+NAMES = (*TYPES, *NET)
 CUTOFF_DAY = 17_200
 HORIZON = 60
 
@@ -25,7 +26,9 @@ def shop(customers: int = 400, seed: int = 1) -> Shop:
     """Customers as of CUTOFF_DAY and what they did in the HORIZON days after it."""
     rng = np.random.default_rng(seed)
     made = [customer(rng) for _ in range(customers)]
-    rows = {name: np.array([facts[name] for facts, _, _ in made], dtype=np.float64) for name in TYPES}
+    rows = {
+        name: np.array([facts[name] for facts, _, _ in made], dtype=np.float64) for name in (*TYPES, *NET)
+    }
     revenue, orders = (np.array([each[index] for each in made], dtype=np.float64) for index in (1, 2))
     return Shop(rows, (orders == 0).astype(np.float64), revenue, orders)
 
@@ -54,7 +57,7 @@ def facts(days: NDArray[np.float64], spend: NDArray[np.float64]) -> dict[str, fl
         "first_order_at": days[0] * 86_400,
         "last_order_at": days[-1] * 86_400,
         "spend_total": spend.sum(),
-        "returned_365d": 0,
+        **dict.fromkeys(("returned_30d", "returned_90d", "returned_365d"), 0),
         "return_share": 0,
         "discount_share": 0,
         "discount_share_90d": 0 if (age <= 90).any() else np.nan,
