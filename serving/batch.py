@@ -158,6 +158,7 @@ class Scoring:
         value = self.models.get(VALUE)
         about = {
             "horizon_days": value.model.horizon_days if value else None,
+            "value_of": value.model.value_of if value else None,
             "models": {name: self.models[name].version for name in MOVING if name in self.models},
         }
         return score_history.keep(self.settings, self.moment, pa.concat_tables(self.states), about)

@@ -55,6 +55,7 @@ class Value(Answer):
     expected_orders: float | None
     probability_active: float | None
     value_tier: str | None
+    value_of: str
     horizon_days: int
     reasons: list[Because]
 
@@ -144,6 +145,7 @@ def value(served: Served | None, rows: Rows) -> Value | None:
         expected_orders=table.expected_orders[0],
         probability_active=table.probability_active[0],
         value_tier=table.tier[0],
+        value_of=served.model.value_of,
         horizon_days=served.model.horizon_days,
         reasons=because(table.reasons[0]),
     )

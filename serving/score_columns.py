@@ -5,11 +5,13 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from patron.models.activity import clean
 from patron.models.base import Reason
 from serving.bootstrap import Served
 from serving.portraits import portrait_table
@@ -95,7 +97,7 @@ def churn_columns(served: Served, rows: Rows, words: list[list[str]]) -> Columns
 
 
 def value_columns(served: Served, rows: Rows, words: list[list[str]]) -> Columns:
-    model = served.model
+    model, rows = served.model, replace(rows, columns=clean(rows.columns))  # computed once for all horizons
     table = value_table(served, rows, model.horizon_days)
     tell("value", sentences(table.reasons), words)
     further = {f"expected_value_{days}d": expected(model, rows, days) for days in HORIZONS}
@@ -106,6 +108,7 @@ def value_columns(served: Served, rows: Rows, words: list[list[str]]) -> Columns
         "expected_orders": table.expected_orders,
         "probability_active": table.probability_active,
         "value_tier": table.tier,
+        "value_of": [model.value_of] * len(rows),
         **further,
     }
 

@@ -50,6 +50,9 @@ class SegmentsAnswer(Answer):
     customers: int
     expected_value: float
     horizon_days: int | None
+    """What values are about: the next so many days."""
+    value_of: str | None
+    """`revenue` or `margin`."""
     models: dict[str, str]
     segments: list[Group]
     stages: list[Group]
