@@ -1,4 +1,5 @@
-"""The environment of the peers that cannot live beside Patron: .venv-peers, made from peers.txt."""
+"""Environments of the peers that cannot live beside Patron: .venv-peers, made from peers.txt, and others that
+have a name: .venv-peers-customers, from peers-customers.txt."""
 
 from __future__ import annotations
 
@@ -11,22 +12,22 @@ from pathlib import Path
 from patron import console
 
 HERE = Path(__file__).resolve().parents[1]
-FOLDER = HERE / ".venv-peers"
-PINS = HERE / "peers.txt"
-READY = FOLDER / ".ready"
+ALL = ("", "customers")
 
 
-def ready() -> tuple[str | None, str]:
+def ready(name: str = "") -> tuple[str | None, str]:
     """(its Python, "") or (None, why there is none). Made where it is not there or its pins have changed."""
-    python = FOLDER / "bin" / "python"
-    if READY.is_file() and READY.read_text(encoding="utf-8") == PINS.read_text(encoding="utf-8"):
+    called = f"peers-{name}" if name else "peers"
+    folder, pins = HERE / f".venv-{called}", HERE / f"{called}.txt"
+    python, made = folder / "bin" / "python", folder / ".ready"
+    if made.is_file() and made.read_text(encoding="utf-8") == pins.read_text(encoding="utf-8"):
         return str(python), ""
-    console.note(f"Making {FOLDER} from {PINS.name}: some minutes, once")
-    shutil.rmtree(FOLDER, ignore_errors=True)
+    console.note(f"Making {folder} from {pins.name}: some minutes, once")
+    shutil.rmtree(folder, ignore_errors=True)
     quiet = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
     for command in (
-        [sys.executable, "-m", "venv", str(FOLDER)],
-        [str(python), "-m", "pip", "install", "-r", str(PINS)],
+        [sys.executable, "-m", "venv", str(folder)],
+        [str(python), "-m", "pip", "install", "-r", str(pins)],
     ):
         try:
             ended = subprocess.run(command, env=quiet, stdout=sys.stderr, stderr=subprocess.PIPE, text=True)
@@ -35,11 +36,12 @@ def ready() -> tuple[str | None, str]:
         if ended.returncode:
             lines = ended.stderr.strip().splitlines()
             return None, lines[-1] if lines else f"{command[0]} ended with {ended.returncode}"
-    READY.write_text(PINS.read_text(encoding="utf-8"), encoding="utf-8")
+    made.write_text(pins.read_text(encoding="utf-8"), encoding="utf-8")
     return str(python), ""
 
 
 if __name__ == "__main__":
-    found, problem = ready()
-    console.note(problem or f"Ready: {found}")
-    sys.exit(0 if found else 1)
+    answers = [ready(each) for each in ALL]
+    for found, problem in answers:
+        console.note(problem or f"Ready: {found}")
+    sys.exit(0 if all(found for found, _ in answers) else 1)

@@ -1,6 +1,7 @@
 """A trained home of the shop: lake, features, online store and champions, each made once and kept.
 
-`python -m storefront.home FOLDER CUSTOMERS PRODUCTS` makes what is missing, in a process that ends with it.
+`python -m storefront.home FOLDER CUSTOMERS PRODUCTS [MODEL ...]` makes what is missing, in a process that
+ends with it; where models are named, of the models only those.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -35,6 +36,8 @@ OVERRIDES: dict[str, dict[str, Any]] = {
 }
 """Settings in place of those of configs/models/."""
 
+
+TRAINED = ("churn", "lifetime-value", "portrait", "replenishment", "offers", "recommender")
 
 MODELS = (
     f"by Patron's own training jobs, at {CUTOFFS} cutoffs {STEP_DAYS} days apart; less than what ships: the "
@@ -107,17 +110,18 @@ class Home:
             yield None
             return
         console.note(f"{self.folder.name}: making {name}")
-        started, told = time.perf_counter(), {}
+        told: dict[str, Any] = {}
+        started = time.perf_counter()
         yield told
         entry = {"of": of, "seconds": round(time.perf_counter() - started, 1), **told}
         publish_json(self.made_path, {**self.made, name: entry})
         console.note(f"{self.folder.name}: {name} took {entry['seconds']:,.0f} s")
 
-    def make(self) -> None:
+    def make(self, models: Sequence[str] = ()) -> None:
         """Whatever is missing, or was made by other code."""
         self.make_lake()
         self.make_features()
-        for short in ("churn", "lifetime-value", "offers", "recommender"):
+        for short in models or TRAINED:
             self.make_model(short)
         self.make_online()
 
@@ -205,8 +209,8 @@ def code(folder: Path, *patterns: str) -> str:
 
 
 def main() -> int:
-    folder, customers, products = sys.argv[1:4]
-    Home(Path(folder), int(customers), int(products)).make()
+    folder, customers, products, *models = sys.argv[1:]
+    Home(Path(folder), int(customers), int(products)).make(models)
     return 0
 
 

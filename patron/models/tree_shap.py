@@ -132,11 +132,11 @@ class ShapTable:
             return np.array([self.one(row)[1] for row in rows]).reshape(len(rows), self.inputs)
         return self.summed(rows, self.slots)[:, : self.inputs]
 
-    def raw(self, rows: Numbers) -> Numbers:
+    def raw(self, rows: NDArray[np.floating]) -> Numbers:
         """The raw scores, shape (rows,), with the bits that `one` gives."""
         return self.summed(rows, [((SLOTS - 1, self.inputs),)] * len(self.table))[:, -1]
 
-    def summed(self, rows: Numbers, slots: Sequence[Sequence[tuple[int, int]]]) -> Numbers:
+    def summed(self, rows: NDArray[np.floating], slots: Sequence[Sequence[tuple[int, int]]]) -> Numbers:
         """For each row the sums of some slots of each tree, by owner: shape (rows, inputs + 1).
 
         slots: for each tree (slot, its owner). Trees are added in their order, as `one` does.
