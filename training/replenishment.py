@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
@@ -23,11 +24,15 @@ from training.consent import withheld
 from training.job import Job
 from training.pair_metrics import PairOutcomes
 from training.purchases import Purchases
-from training.windows import Windows, split
+from training.windows import split
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from optuna import Trial
+
+NEWEST = 3
+"""Windows that are learned from: more of them, older, changed nothing."""
+Lesson = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
 class ReplenishmentJob(Job):
@@ -45,8 +50,8 @@ class ReplenishmentJob(Job):
         super().__init__(settings, overrides)
         self.days = self.model_config().days
         self.horizon_days = max(self.days)
-        cutoffs = built_cutoffs(settings, "customer_product_affinity")
-        self.judged, self.shipped = split(cutoffs, self.horizon_days)
+        self.cutoffs = built_cutoffs(settings, "customer_product_affinity")
+        self.judged, self.shipped = split(self.cutoffs, self.horizon_days)
         self.test, self.cutoff = self.judged.test, self.shipped.test
         self.purchases = Purchases(settings)
         self.known: dict[datetime, UsualIntervals] = {}
@@ -83,26 +88,33 @@ class ReplenishmentJob(Job):
         found, config = self.config(kind=kind)
         return cast(Replenishment, cast(Any, found)(config))
 
-    def lesson(self, kind: str, cutoff: datetime) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """(inputs, waits) of a cutoff."""
+    def lesson(self, kind: str, cutoff: datetime, until: datetime) -> Lesson:
+        """(inputs, waits) of a cutoff, as far as they were known at `until`."""
         found, after = self.followed(cutoff)
-        return self.model(kind).knowing(self.usual(cutoff)).inputs(found), after
+        known = np.where(after < (until - cutoff).total_seconds() / DAY, after, np.inf)
+        return self.model(kind).knowing(self.usual(cutoff)).inputs(found), known
 
-    def raw(self, kind: str, windows: Windows) -> Replenishment:
-        """Fitted but not calibrated."""
-        lessons = [self.lesson(kind, each) for each in windows.fit]
+    def raw(self, kind: str, cutoffs: Sequence[datetime], until: datetime) -> Replenishment:
+        """Fitted on cutoffs whose windows ended by `until`, but not calibrated."""
+        lessons = [self.lesson(kind, each, until) for each in cutoffs]
         inputs, after = (np.concatenate([each[place] for each in lessons]) for place in (0, 1))
         return self.model(kind).fit(inputs, after)
 
     def fit(self, kind: str, shipped: bool) -> Replenishment:
+        """Learn from the newest whole windows; the level of each period is that of its own newest one."""
         windows = self.shipped if shipped else self.judged
-        model = self.raw(kind, windows).calibrate(*self.lesson(kind, windows.calibrate))
-        return model.knowing(self.usual(windows.test), self.catalogue)
+        model = self.raw(kind, [*windows.fit, windows.calibrate][-NEWEST:], windows.test)
+        cases = [self.lesson(kind, self.freshest(days, windows.test), windows.test) for days in self.days]
+        return model.calibrate(cases).knowing(self.usual(windows.test), self.catalogue)
+
+    def freshest(self, days: int, until: datetime) -> datetime:
+        """The newest cutoff of which so many days were known at `until`."""
+        return max(each for each in self.cutoffs if each <= until - timedelta(days=days))
 
     def validated(self, kind: str) -> float:
         """The primary metric, uncalibrated, on the calibration window, which the fit did not see."""
         cutoff = self.judged.calibrate
-        model = self.raw(kind, self.judged).knowing(self.usual(cutoff))
+        model = self.raw(kind, self.judged.fit, cutoff).knowing(self.usual(cutoff))
         return self.outcomes(model, cutoff).judgement(self.primary).metrics[self.primary]
 
     def choose(self) -> tuple[str, dict[str, float]]:
@@ -152,10 +164,13 @@ class ReplenishmentJob(Job):
         found, after = self.followed(self.test)
         usual = self.usual(self.test)
         least = self.model_config().least_repeat_rate
+        fitted = [*self.judged.fit, self.judged.calibrate][-NEWEST:]
         return {
             "days": ", ".join(map(str, self.days)),
-            "fit_cutoffs": ", ".join(f"{each:%Y-%m-%d}" for each in self.judged.fit),
-            "calibration_cutoff": f"{self.judged.calibrate:%Y-%m-%d}",
+            "fit_cutoffs": ", ".join(f"{each:%Y-%m-%d}" for each in fitted),
+            "calibration_cutoffs": ", ".join(
+                f"{self.freshest(days, self.test):%Y-%m-%d}" for days in self.days
+            ),
             "test_cutoff": f"{self.test:%Y-%m-%d}",
             "replenishable_products": int((usual.repeat_rates >= least).sum()),
             "products": len(usual.product_ids),

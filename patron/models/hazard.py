@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -10,7 +11,6 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit
 
 from patron.models.activity import Numbers
-from patron.models.calibration import Calibration
 
 MOST = 300_000
 """Cases that a period is learned from; more of them are thinned evenly, as they change nothing."""
@@ -18,10 +18,10 @@ MOST = 300_000
 
 @dataclass(frozen=True)
 class Hazard:
-    """Logistic in each period, after which a curve learned on a window of its own.
+    """Logistic in each period: h_j = logistic(intercept_j + weights_j . (x - means) / deviations).
 
-    h_j = curve_j(logistic(intercept_j + weights_j . (x - means) / deviations)), and the chance within periods
-    1..j is 1 - prod(1 - h_i), so that it never falls with j. Source: Singer & Willett 1993.
+    The chance within periods 1..j is 1 - prod(1 - h_i), so that it never falls with j. Source: Singer and
+    Willett 1993.
     """
 
     names: tuple[str, ...]
@@ -32,7 +32,6 @@ class Hazard:
     weights: Numbers
     """Shape (inputs, periods)."""
     intercepts: Numbers
-    curves: tuple[Calibration, ...]
 
     @classmethod
     def fit(
@@ -54,33 +53,31 @@ class Hazard:
             deviations,
             np.column_stack([weights for weights, _ in fitted]),
             np.array([intercept for _, intercept in fitted]),
-            tuple(Calibration.none() for _ in days),
         )
 
-    def calibrated(self, inputs: Numbers, waits: Numbers) -> Self:
-        """The same with curves learned on cases that the fit did not see.
+    def calibrated(self, cases: Sequence[tuple[Numbers, Numbers]]) -> Self:
+        """The same with each period's intercept such that as much is expected of its cases as happened.
 
-        A period in which nothing, or everything, happened to them keeps the curve that it has.
+        cases: (inputs, waits) for each period, the newest that are known. A period in which nothing, or
+        everything, happened to them stays as it is.
         """
-        raw, curves = self.raw(inputs), list(self.curves)
-        for place, (begin, end) in enumerate(zip((0, *self.days), self.days, strict=False)):
+        intercepts = self.intercepts.copy()
+        periods = zip((0, *self.days), self.days, cases, strict=False)
+        for place, (begin, end, (inputs, waits)) in enumerate(periods):
             left = waits >= begin
-            happened = (waits[left] < end).astype(np.float64)
-            if 0 < happened.sum() < len(happened):
-                curves[place] = Calibration.fit(raw[left, place], happened)
-        return replace(self, curves=tuple(curves))
+            odds = self.odds(inputs[left])[:, place]
+            intercepts[place] += shift(odds, float((waits[left] < end).mean()) if len(odds) else 0.0)
+        return replace(self, intercepts=intercepts)
 
-    def raw(self, inputs: Numbers) -> Numbers:
-        """Uncalibrated hazards, shape (cases, periods)."""
+    def odds(self, inputs: Numbers) -> Numbers:
+        """Log-odds of each period's hazard, shape (cases, periods)."""
         scaled = self.weights / self.deviations[:, None]
-        found: Numbers = expit(inputs @ scaled + (self.intercepts - self.means @ scaled))
+        found: Numbers = inputs @ scaled + (self.intercepts - self.means @ scaled)
         return found
 
     def within(self, inputs: Numbers) -> Numbers:
         """P(it happens before the end of each period), shape (cases, periods)."""
-        raw = self.raw(inputs)
-        left = np.column_stack([1 - curve(raw[:, place]) for place, curve in enumerate(self.curves)])
-        return 1 - np.cumprod(left, axis=1)
+        return 1 - np.cumprod(expit(-self.odds(inputs)), axis=1)
 
     def document(self) -> dict[str, Any]:
         """As JSON."""
@@ -89,7 +86,6 @@ class Hazard:
             "names": self.names,
             "days": self.days,
             **{name: getattr(self, name).tolist() for name in arrays},
-            "curves": [each.document() for each in self.curves],
         }
 
     @classmethod
@@ -100,7 +96,6 @@ class Hazard:
             names=tuple(document["names"]),
             days=tuple(document["days"]),
             **{name: np.array(document[name], dtype=np.float64) for name in arrays},
-            curves=tuple(Calibration.of(each) for each in document["curves"]),
         )
 
 
@@ -116,3 +111,12 @@ def logistic(design: Numbers, happened: NDArray[np.bool_], penalty: float) -> tu
         return np.zeros(design.shape[1]), float(logit(rate) if len(happened) else logit(0.01))
     found = LogisticRegression(C=1 / penalty, max_iter=2000).fit(design, happened)
     return found.coef_[0], float(found.intercept_[0])
+
+
+def shift(odds: Numbers, rate: float) -> float:
+    """What to add to log-odds so that the mean probability is `rate`; 0 where that is 0 or 1."""
+    from scipy.optimize import brentq
+
+    if not 0 < rate < 1:
+        return 0.0
+    return float(brentq(lambda more: expit(odds + more).mean() - rate, -30.0, 30.0))

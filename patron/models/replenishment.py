@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
@@ -96,7 +97,7 @@ class DueTable:
 
 
 class Replenishment(Model):
-    """Fit on some cutoffs, calibrate on a later one; `usual` is set to what was known at the last of all."""
+    """Fit on some cutoffs, calibrate on the newest; `usual` is set to what was known at the last of all."""
 
     Config = ReplenishmentConfig
     references = HISTORY
@@ -113,9 +114,9 @@ class Replenishment(Model):
         self.hazard = Hazard.fit(names, self.config.days, inputs, waits, self.config.penalty)
         return self
 
-    def calibrate(self, inputs: Numbers, waits: Numbers) -> Self:
-        """Learn the curves on a window that `fit` did not see. Raises DataError when it was not fitted."""
-        self.hazard = self.fitted().calibrated(inputs, waits)
+    def calibrate(self, cases: Sequence[tuple[Numbers, Numbers]]) -> Self:
+        """Set the level of each period by its newest (inputs, waits). Raises DataError before `fit`."""
+        self.hazard = self.fitted().calibrated(cases)
         return self
 
     def knowing(self, usual: UsualIntervals, catalogue: Catalogue | None = None) -> Self:
@@ -174,7 +175,7 @@ class Replenishment(Model):
         return DueTable(
             customer=found.customer,
             product_ids=found.product_ids,
-            titles=np.append(self.titles, "")[positions],
+            titles=self.titles[positions],
             times=found.times,
             interval_days=interval,
             due_in_days=interval - found.days_since,
@@ -204,10 +205,10 @@ def replenishable(found: Pairs, usual: UsualIntervals, config: ReplenishmentConf
     """Which pairs are of a product that at least `least_repeat_rate` of its buyers bought again, by a
     customer who bought it `least_times`. A product that was not known is not replenishable."""
     often = np.flatnonzero(found.times >= config.least_times)
-    rates = np.append(usual.repeat_rates, -1.0)
     positions = usual.index.positions(found.product_ids[often].tolist())
+    repeated = (positions >= 0) & (usual.of(positions)[1] >= config.least_repeat_rate)
     answer = np.zeros(len(found), dtype=bool)
-    answer[often[rates[positions] >= config.least_repeat_rate]] = True
+    answer[often[repeated]] = True
     return answer
 
 

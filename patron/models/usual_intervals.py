@@ -60,10 +60,15 @@ class UsualIntervals:
 
     def of(self, positions: NDArray[np.int64]) -> tuple[Numbers, Numbers]:
         """(interval, repeat rate) of products by position, -1 for an unknown one."""
-        return (
-            np.append(self.intervals, self.interval)[positions],
-            np.append(self.repeat_rates, self.repeat_rate)[positions],
-        )
+        return self._intervals[positions], self._repeat_rates[positions]
+
+    @cached_property
+    def _intervals(self) -> Numbers:
+        return np.append(self.intervals, self.interval)
+
+    @cached_property
+    def _repeat_rates(self) -> Numbers:
+        return np.append(self.repeat_rates, self.repeat_rate)
 
     def expected(self, usual: Numbers, times: Numbers, own: Numbers) -> Numbers:
         """The customer's own interval shrunk to the usual one; >= 1 day.

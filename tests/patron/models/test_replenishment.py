@@ -73,12 +73,13 @@ def market(customers=400, seed=1):
 
 def fitted(kind="hazard", seed=1, **config):
     model = Replenishment(ReplenishmentConfig(kind=kind, **config)).knowing(USUAL)
-    for step, of in ((model.fit, seed), (model.calibrate, seed + 1)):
+    lessons = []
+    for of in (seed, seed + 1):
         given, waits = market(seed=of)
         found = pairs(given)
         wanted = model.replenishable(found)
-        step(model.inputs(found.take(wanted)), waits[wanted])
-    return model
+        lessons.append((model.inputs(found.take(wanted)), waits[wanted]))
+    return model.fit(*lessons[0]).calibrate([lessons[1]] * 3)
 
 
 def answers(model, given):
@@ -304,7 +305,19 @@ def test_chances_multiply_over_periods():
 def test_a_period_in_which_nothing_happens_is_rare_not_impossible():
     x = np.linspace(-1, 1, 200)[:, None]
     waits = np.where(x[:, 0] > 0, 3.0, np.inf)
-    hazard = Hazard.fit(("x",), (7, 14), x, waits, 1.0).calibrated(x, waits)
+    hazard = Hazard.fit(("x",), (7, 14), x, waits, 1.0).calibrated([(x, waits)] * 2)
     chance = hazard.within(x)
     assert chance[-1, 0] > 0.9 > 0.1 > chance[0, 0]
     assert 0 < chance[0, 1] - chance[0, 0] < 0.05
+
+
+def test_calibration_moves_the_level_and_keeps_the_order():
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(4000, 1))
+    waits = rng.exponential(30 * np.exp(-x[:, 0]))
+    hazard = Hazard.fit(("x",), (7, 14), x, waits, 1.0)
+    busier = hazard.calibrated([(x, waits / 2)] * 2)
+    for place, days in enumerate((7, 14)):
+        assert busier.within(x)[:, place].mean() == pytest.approx((waits / 2 < days).mean(), abs=0.02)
+        assert (np.argsort(busier.within(x)[:, 0]) == np.argsort(hazard.within(x)[:, 0])).all()
+    assert hazard.calibrated([(x[:0], waits[:0])] * 2).within(x).tolist() == hazard.within(x).tolist()
