@@ -12,11 +12,12 @@ from features.build import built_cutoffs
 from patron.errors import UsageError
 from patron.lake.tables import Lake
 from patron.models.base import Config, Model
-from patron.models.clusters import SAMPLE, standardised
+from patron.models.clusters import SAMPLE, Clusters, standardised
 from patron.models.loyalty import TiersConfig
 from patron.models.portrait import Portrait
 from patron.models.rule_files import rules_of
 from patron.models.segments import SegmentsConfig
+from patron.settings import Settings
 from training import metrics, plots
 from training.bootstrap import Indices, Judgement
 from training.customers import CustomerJob, Followed
@@ -34,7 +35,15 @@ class PortraitJob(CustomerJob):
     short = "portrait"
     kinds = ("rfm", "recency")
     baseline = "recency"
+    rivals = ("recency",)
     primary = "gini"
+
+    def __init__(self, settings: Settings, overrides: dict[str, Any] | None = None) -> None:
+        super().__init__(settings, overrides)
+        self.found: dict[datetime, Clusters] = {}
+
+    def forget(self) -> None:
+        self.found = {}
 
     def horizon(self) -> int:
         return horizon_of(self.settings, self.orders)
@@ -68,10 +77,17 @@ class PortraitJob(CustomerJob):
 
     def fitted(self, kind: str, before: datetime, now: datetime) -> Portrait:
         """Edges of `now`; what segments are worth by what followed `before`, with the edges of then."""
-        past, present = self.data[before], self.data[now]
-        then = self.model(kind).fit(past.rows.columns, seed=self.settings.seed)
-        found = self.model(kind).fit(present.rows.columns, seed=self.settings.seed)
+        then, found, past = self.model(kind), self.model(kind), self.data[before]
+        then.segments.fit(past.rows.columns)
+        found.fit(self.data[now].rows.columns, self.clusters(now))
         return found.weigh(then.groups(past.rows.columns).tolist(), spent(past))
+
+    def clusters(self, now: datetime) -> Clusters:
+        """The groups of a cutoff, found once: they are the same for every candidate."""
+        if now not in self.found:
+            config = self.model(self.baseline).config.clusters
+            self.found[now] = Clusters.fit(self.data[now].rows.columns, config, seed=self.settings.seed)
+        return self.found[now]
 
     def validated(self, kind: str) -> float:
         """Gini on the window before the test, with what was known at its beginning."""

@@ -72,13 +72,15 @@ class Portrait(Model):
         names = (*READS, *AXES, *PERSONA_READS, *loyalty.asked(self.config.tiers.tiers))
         return {**activity.references(dict.fromkeys(names)), **HABITS}
 
-    def fit(self, rows: FeatureRows, *, seed: int = 0, threads: int = 1) -> Self:
+    def fit(
+        self, rows: FeatureRows, clusters: Clusters | None = None, *, seed: int = 0, threads: int = 1
+    ) -> Self:
         """Learn quintiles, terciles and groups from the customers of one moment.
 
-        Raises DataError when none of them has an order.
+        clusters: groups that were found among them before. Raises DataError when none has an order.
         """
         self.segments.fit(rows)
-        self.clusters = Clusters.fit(rows, self.config.clusters, seed=seed)
+        self.clusters = clusters or Clusters.fit(rows, self.config.clusters, seed=seed)
         self.thirds = persona.learned(rows, self.config.persona)
         return self
 

@@ -11,6 +11,7 @@ import pytest
 from features.build import build
 from features.customer_habits import FIELDS, VIEW
 from features.local_time import offsets
+from patron.errors import ConfigurationError
 from patron.settings import load_settings
 from tests.features.brute_force import DAY, Line, Shop
 from tests.features.snapshots import START, day, odd_shop, rows_of, settings_of
@@ -178,6 +179,11 @@ def test_the_zone_is_the_imports_unless_it_is_set(tmp_path):
     assert build(settings, [cutoff], [VIEW])["built"] == 0
     other = settings.model_copy(update={"time_zone": ZONE})
     assert build(other, [cutoff], [VIEW])["built"] == 1
+
+
+def test_a_zone_that_nobody_knows_is_refused():
+    with pytest.raises(ConfigurationError, match=r"time_zone: .*no time zone of that name.*Berlin"):
+        load_settings(time_zone="Berlin")
 
 
 @pytest.mark.parametrize("zone", ["Europe/London", ZONE, "Australia/Lord_Howe", "UTC", "Africa/Casablanca"])

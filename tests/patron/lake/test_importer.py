@@ -183,6 +183,15 @@ def test_a_lake_is_kept_in_one_currency(shop):
         shop.run(shop.orders(GOOD), name="other")
 
 
+def test_the_lake_keeps_the_time_zone_of_its_order_lines(shop):
+    goods(shop, "p,tea,1,true")
+    assert "time_zone" not in shop.lake.facts()
+    shop.lines(GOOD)
+    assert shop.lake.facts()["time_zone"] == "Europe/Berlin"
+    goods(shop, "q,cup,1,true")
+    assert shop.lake.facts()["time_zone"] == "Europe/Berlin"
+
+
 def test_the_report_is_written_and_holds_no_customer(shop):
     report = shop.run(shop.orders(GOOD, "9,zoe,tea,2024-01-05,abc,1"))
     path = shop.settings.reports / f"import-{report['import_id']}.json"
