@@ -84,7 +84,10 @@ def stage(engine: Backend, lake: Lake, folder: Path, time_zone: str = "UTC") -> 
 
 
 def order_lines(lines: ibis.Table, products: ibis.Table) -> ibis.Table:
-    """Order lines as integers, with the category, brand and visibility of their product."""
+    """Order lines as integers, with the category, brand and visibility of their product.
+
+    cost_cents is what the units cost the shop: negative for a return, null for a product of unknown cost.
+    """
     import ibis
 
     quantity = lines.quantity.cast("decimal(15, 3)")
@@ -101,10 +104,15 @@ def order_lines(lines: ibis.Table, products: ibis.Table) -> ibis.Table:
         paid_cents=hundredths(paid),
         is_return=lines.quantity < 0,
     )
-    catalogue = products.select("product_id", "category", "brand", "visible")
+    catalogue = products.select("product_id", "category", "brand", "visible", "unit_cost")
     joined = amounts.left_join(catalogue, "product_id")
+    units = joined.units_milli.cast("decimal(18, 0)") / 1000
     return joined.select(
-        *amounts.columns, "category", "brand", visible=ibis.coalesce(joined.visible, True)
+        *amounts.columns,
+        "category",
+        "brand",
+        visible=ibis.coalesce(joined.visible, True),
+        cost_cents=hundredths(units * joined.unit_cost.cast("decimal(15, 6)")),
     ).order_by("customer_id", "at", "order_id", "product_id", "units_milli", "paid_cents")
 
 
@@ -119,7 +127,10 @@ def hundredths(amount: ibis.Value) -> ibis.Value:
 
 
 def moments(lines: ibis.Table) -> ibis.Table:
-    """Order lines of known customers summed to (customer, order, second, ingestion)."""
+    """Order lines of known customers summed to (customer, order, second, ingestion).
+
+    costed_cents is what was paid, less what came back, for products of known cost; cost_cents what they cost.
+    """
     bought = ~lines.is_return
     known = lines.filter(lines.customer_id.notnull())
     return known.group_by("customer_id", "order_id", "at", "ingested_at").agg(
@@ -128,4 +139,6 @@ def moments(lines: ibis.Table) -> ibis.Table:
         gross_cents=lines.gross_cents.sum(where=bought).fill_null(0).cast("int64"),
         paid_cents=lines.paid_cents.sum(where=bought).fill_null(0).cast("int64"),
         returned_cents=(-lines.paid_cents.sum(where=lines.is_return)).fill_null(0).cast("int64"),
+        cost_cents=lines.cost_cents.sum().fill_null(0).cast("int64"),
+        costed_cents=lines.paid_cents.sum(where=lines.cost_cents.notnull()).fill_null(0).cast("int64"),
     )

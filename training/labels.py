@@ -28,7 +28,8 @@ class Orders:
         try:
             staged = stage(engine, Lake(settings.lake), settings.home / "tmp" / "staged")
             moments = staged.moments.select(
-                "customer_id", "at", "is_order", net=staged.moments.paid_cents - staged.moments.returned_cents
+                *("customer_id", "at", "is_order", "cost_cents", "costed_cents"),
+                net=staged.moments.paid_cents - staged.moments.returned_cents,
             )
             found = moments.order_by("customer_id", "at").to_pyarrow()
             self.first, self.last = (each.timestamp() for each in span(staged))
@@ -37,12 +38,35 @@ class Orders:
         self.names = found["customer_id"].to_numpy(zero_copy_only=False).astype(str)
         self.at = found["at"].to_numpy()
         self.is_order = found["is_order"].to_numpy(zero_copy_only=False).astype(bool)
-        self.net = found["net"].to_numpy() / 100
+        self.net, self.costed, self.cost = (
+            found[name].to_numpy() / 100 for name in ("net", "costed_cents", "cost_cents")
+        )
+
+    def costs(self, before: datetime) -> tuple[float, float]:
+        """Of the year before a cutoff: the share of revenue of known cost, and the margin's share of that.
+
+        Both 0 where nothing was earned. Costs are the catalogue's of today.
+        """
+        end = before.timestamp()
+        year = (self.at < end) & (self.at >= end - 365 * DAY)
+        net, costed, cost = (float(each[year].sum()) for each in (self.net, self.costed, self.cost))
+        return (costed / net if net > 0 else 0.0), ((costed - cost) / costed if costed > 0 else 0.0)
+
+    def margins(self, share: float) -> NDArray[np.float64]:
+        """Margin of each moment; of what has no known cost, `share` of the revenue."""
+        return self.costed - self.cost + share * (self.net - self.costed)
 
     def after(
-        self, ids: Sequence[str], cutoff: datetime, horizon_days: int
+        self,
+        ids: Sequence[str],
+        cutoff: datetime,
+        horizon_days: int,
+        amounts: NDArray[np.float64] | None = None,
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """(orders, revenue net of returns) of each customer in [cutoff, cutoff + horizon_days)."""
+        """(orders, revenue net of returns) of each customer in [cutoff, cutoff + horizon_days).
+
+        amounts: what to sum instead of the revenue, one for each moment.
+        """
         start = cutoff.timestamp()
         within = (self.at >= start) & (self.at < start + horizon_days * DAY)
         positions = {name: place for place, name in enumerate(ids)}
@@ -51,7 +75,7 @@ class Orders:
         orders = np.zeros(len(ids))
         revenue = np.zeros(len(ids))
         np.add.at(orders, places[mine], self.is_order[within][mine].astype(np.float64))
-        np.add.at(revenue, places[mine], self.net[within][mine])
+        np.add.at(revenue, places[mine], (self.net if amounts is None else amounts)[within][mine])
         return orders, revenue
 
     def gaps(self, before: datetime | None = None) -> NDArray[np.float64]:

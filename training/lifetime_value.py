@@ -1,4 +1,4 @@
-"""The lifetime value job: revenue net of returns within the horizon, beside 'the past repeats itself'."""
+"""The lifetime value job: revenue or margin, net of returns, within the horizon, beside a repeated past."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from features.rows import Rows
+from patron.errors import DataError
 from patron.lake.tables import Lake
 from patron.models.base import Model
-from patron.models.lifetime_value import LifetimeValue
+from patron.models.lifetime_value import LifetimeValue, LifetimeValueConfig
 from patron.settings import Settings
 from training import metrics, plots
 from training.bootstrap import Indices, Judgement
-from training.customers import CustomerJob, stacked
+from training.customers import CustomerJob, Followed, stacked
 from training.windows import Windows, ending_at
 
 if TYPE_CHECKING:
@@ -49,8 +51,31 @@ class LifetimeValueJob(CustomerJob):
     def inputs(self) -> list[str]:
         return list(self.model(self.baseline).references)
 
+    def worth(self) -> tuple[str, float]:
+        """(what is predicted: revenue or margin, what one unit of revenue is worth of it).
+
+        Decided by the year before the test. Raises DataError when margin is asked for and none is known.
+        """
+        asked = cast(LifetimeValueConfig, self.config()[1])
+        known, share = self.orders.costs(self.test)
+        if asked.value_of == "margin" and share <= 0:
+            raise DataError(
+                f"value_of is margin, but none is known: {known:.0%} of the year's revenue has a cost, and "
+                f"{share:.0%} of it is margin. Import products.unit_cost, or set value_of to revenue or auto."
+            )
+        if asked.value_of == "revenue" or share <= 0:
+            return "revenue", 1.0
+        enough = asked.value_of == "margin" or known >= asked.costs_known
+        return ("margin", share) if enough else ("revenue", 1.0)
+
+    def followed(self, rows: Rows, cutoff: datetime) -> Followed:
+        value_of, share = self.worth()
+        amounts = self.orders.margins(share) if value_of == "margin" else None
+        rows = rows.take(self.eligible(rows, cutoff))
+        return Followed(rows, *self.orders.after(rows.ids, cutoff, self.horizon_days, amounts))
+
     def model(self, kind: str) -> LifetimeValue:
-        found, config = self.config(kind=kind)
+        found, config = self.config(kind=kind, value_of=self.worth()[0])
         return cast(LifetimeValue, cast(Any, found)(config))
 
     def fit(self, kind: str, shipped: bool) -> LifetimeValue:
@@ -67,6 +92,7 @@ class LifetimeValueJob(CustomerJob):
                 seed=self.settings.seed,
                 threads=self.settings.threads,
                 customers=hashed(past.rows.ids),
+                margin_share=self.worth()[1],
             )
         return self.fitted[key]
 
@@ -129,8 +155,10 @@ class LifetimeValueJob(CustomerJob):
         test = self.data[self.test]
         return {
             **self.window_facts(),
+            "value_of": self.worth()[0],
+            "share_of_revenue_with_costs": round(self.orders.costs(self.test)[0], 4),
             "currency": Lake(self.settings.lake).facts()["currency"],
-            "test_mean_revenue": round(float(np.maximum(test.revenue, 0).mean()), 2),
+            "test_mean_value": round(float(np.maximum(test.revenue, 0).mean()), 2),
             "test_share_active": round(float((test.orders > 0).mean()), 4),
         }
 

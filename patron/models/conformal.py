@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from patron.models.activity import Numbers
 
-SMALLEST_BIN = 50
+SMALLEST_BIN = 100
+"""Of fewer rows the ends are noise, and the widest of several windows would be the noisiest."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ class Intervals:
 def widest(scores: Numbers, window: NDArray[np.int64], error: float) -> tuple[float, float]:
     """The lowest lower and the highest upper end of the windows; those of few rows count together."""
     counts = np.bincount(window) if len(window) else np.zeros(0)
-    enough = counts >= SMALLEST_BIN / 2
+    enough = counts >= SMALLEST_BIN / 4
     groups = [window == each for each in np.flatnonzero(enough)] or [np.ones(len(scores), dtype=bool)]
     ends = [quantiles(scores[group], error) for group in groups]
     return min(each[0] for each in ends), max(each[1] for each in ends)

@@ -41,6 +41,35 @@ def test_orders_and_revenue_of_the_window(orders):
     assert revenue.tolist() == pytest.approx([12, -8, 0, 20 + 4 - 10 + 3, 0])
 
 
+COSTS = [
+    {"product_id": "tea", "title": "Tea", "category": "c", "price": 10, "unit_cost": 4, "visible": True},
+    {"product_id": "cup", "title": "Cup", "category": "c", "price": 5, "unit_cost": None, "visible": True},
+]
+
+
+@pytest.fixture(scope="module")
+def costed(tmp_path_factory: pytest.TempPathFactory) -> Orders:
+    home: Path = tmp_path_factory.mktemp("costs")
+    write_lake(home, order_lines=LINES, products=COSTS)
+    return Orders(settings_of(home))
+
+
+def test_the_margin_is_what_is_paid_less_what_it_costs(costed):
+    """Two teas at 10, one that came back, one at 3, each costing 4: 20 - 8 - (10 - 4) + (3 - 4) = 5. A cup of
+    unknown cost was paid with 4: half of it is taken for margin."""
+    _, margin = costed.after(["ann", "cleo", "dan"], CUTOFF, 10, costed.margins(0.5))
+    assert margin.tolist() == pytest.approx([5 + 2, -8 + 8, 12 - 8])
+
+
+def test_costs_are_known_of_a_share_of_the_years_revenue(costed, orders):
+    """Before the tenth: tea for 7 + 20 - 8 + 12 = 31 that cost 4 + 8 - 8 + 8 = 12, and a cup for 4."""
+    known, share = costed.costs(datetime(2024, 3, 10, tzinfo=UTC))
+    assert known == pytest.approx(31 / 35)
+    assert share == pytest.approx(19 / 31)
+    assert orders.costs(datetime(2024, 3, 10, tzinfo=UTC)) == (0, 0)
+    assert orders.costs(datetime(2020, 1, 1, tzinfo=UTC)) == (0, 0)
+
+
 def test_a_longer_window_reaches_the_next_second(orders):
     count, revenue = orders.after(["bob"], CUTOFF, 11)
     assert (count.tolist(), revenue.tolist()) == ([1], [100])
