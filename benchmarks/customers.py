@@ -8,7 +8,7 @@
 Sections: cdnow (buy-till-you-die fits on CDNOW), scoring (every customer of a generated shop, beside a plain
 pandas + LightGBM loop), backtest (Online Retail, churn and value at several test cutoffs), parity (batch rows
 and the answers of the service, offline and online features). Prints tables, then every bar with what was
-reached. Exit code 1 when something that was asked for did not run, 3 when a bar was missed.
+reached. Exit code 1 when something that was asked for did not run; a missed bar is a result.
 """
 
 from __future__ import annotations
