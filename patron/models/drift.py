@@ -89,7 +89,7 @@ class Reference:
     moments: int = 1
     """Moments that the movement was learned from."""
     headroom: float = 1.0
-    """By what factor most columns (HEADROOM of them) at most moved further than ever before, later on."""
+    """By what factor HEADROOM of the columns at most went beyond the usual, in the history's second half."""
 
     @classmethod
     def fit(
@@ -117,7 +117,8 @@ class Reference:
             for name, values in columns.items()
             if countable(values)
         }
-        records = [beaten(counted) for _, counted in found.values()]
+        days = np.array(list(rows)) / DAY
+        records = [max(beaten(each, days), beaten(gaps(each), days)) for _, each in found.values()]
         known = moments is not None
         return cls(
             columns={name: told for name, (told, _) in found.items()},
@@ -152,10 +153,10 @@ class Reference:
         against: tuple[Against, ...] = ("fit",) if self.last is None else ("fit", "last")
         for each in against:
             then, days = told.counts(each), self.days(each, moment)
-            for old, new, movement, words in (
-                (then, now, told.moved, told.change(each, now, values)),
-                (gaps(then), gaps(now), told.gaps, missing_change(then, now)),
-            ):
+            pairs = [(then, now, told.moved, told.change(each, now, values))]
+            if then[-1] or now[-1]:
+                pairs.append((gaps(then), gaps(now), told.gaps, missing_change(then, now)))
+            for old, new, movement, words in pairs:
                 moved, random = float(psi(old, new)), chance(old, new, level / len(against) / 2, rng)
                 usual = self.usual(movement.usual(days))
                 limit = max(random, usual)

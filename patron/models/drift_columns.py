@@ -60,13 +60,10 @@ class ColumnReference:
         """What moved, in words: the median, and the bin whose share moved most."""
         p, q = shares(self.counts(against)), shares(now)
         most = int(np.argmax(np.abs(p - q)))
-        told = f"{self.label(most)} {p[most]:.1%} -> {q[most]:.1%}"
+        told = f"share {self.label(most)}: {p[most]:.1%} -> {q[most]:.1%}"
         if self.bins.categories is not None:
             return told
-        before, after = (
-            "nothing" if each is None else f"{each:.4g}" for each in (self.medians[against], median(values))
-        )
-        return f"median {before} -> {after}, {told}"
+        return f"median {number(self.medians[against])} -> {number(median(values))}, {told}"
 
     def label(self, place: int) -> str:
         """The words for a bin."""
@@ -74,11 +71,11 @@ class ColumnReference:
             return [*self.bins.categories, "unseen before", "missing"][place]
         edges = self.bins.edges
         if place >= len(edges):
-            return "missing" if place > len(edges) else f"above {edges[-1]:.4g}" if edges else "a number"
+            return "missing" if place > len(edges) else f"above {number(edges[-1])}" if edges else "a number"
         if place == 0:
-            return f"below {edges[0]:.4g}"
-        lowest, highest = f"{edges[place - 1]:.4g}", f"{edges[place]:.4g}"
-        return highest if lowest == highest else f"{lowest} to {highest}"
+            return f"below {number(above(edges[0]))}"
+        least, most = above(edges[place - 1]), edges[place]
+        return f"of {number(most)}" if least == most else f"{number(least)} to {number(most)}"
 
     def document(self) -> dict[str, Any]:
         """As JSON."""
@@ -100,6 +97,18 @@ class ColumnReference:
         )
         fit, last = (np.array(document[each], dtype=np.int64) for each in ("fit", "last"))
         return cls(Bins.of_document(dict(document)), fit, last, document["medians"], moved, missed)
+
+
+def above(edge: float) -> float:
+    """The smallest number beyond an edge."""
+    return float(np.nextafter(edge, np.inf))
+
+
+def number(value: float | None) -> str:
+    """A number in words: three digits, or whole."""
+    if value is None:
+        return "nothing"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value + 0.0:.3g}"
 
 
 def missing_change(then: Counts, now: Counts) -> str:

@@ -82,15 +82,24 @@ class Movement:
         return within[-1] * max(1.0, days / longest) ** 2
 
 
-def beaten(counted: Counts) -> float:
-    """By what factor a moment of the second half moved further than all before it, at least 1.
+def beaten(counted: Counts, days: NDArray[np.float64]) -> float:
+    """By what factor a moment of the second half moved further than usual, by all before it; at least 1.
 
-    Both from any earlier moment and from the one just before. counted: shape (moments, bins), oldest first.
+    What chance alone makes of so many rows counts as usual. counted: shape (moments, bins), oldest first.
     """
-    if len(counted) < FEWEST:
-        return 1.0
-    earlier, later = np.triu_indices(len(counted), 1)
-    moved, steps = psi(counted[earlier], counted[later]), psi(counted[:-1], counted[1:])
-    records = [[moved[later <= each].max(), steps[:each].max()] for each in range(1, len(counted))]
-    half = np.array(records[len(records) // 2 - 1 :])
-    return float(max(1.0, (half[1:] / np.maximum(half[:-1], 1e-12)).max()))
+    found = [1.0]
+    for at in range(max(2, len(counted) // 2), len(counted)):
+        usual = Movement.of(counted[:at], days[:at])
+        moved, noise = psi(counted[:at], counted[at]), expected(counted[:at], counted[at])
+        lags = days[at] - days[:at]
+        found += [
+            float(each / max(usual.usual(float(lag)), floor))
+            for each, lag, floor in zip(moved, lags, noise, strict=True)
+        ]
+    return max(found)
+
+
+def expected(then: Counts, now: Counts) -> NDArray[np.float64]:
+    """Mean PSI of random divisions, (bins - 1)(1 / n + 1 / m) (Yurdakul 2018, chapter 3)."""
+    sizes = 1 / np.maximum(then.sum(axis=-1), 1) + 1 / max(int(now.sum()), 1)
+    return np.asarray((then.shape[-1] - 1) * sizes)

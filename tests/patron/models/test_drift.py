@@ -199,5 +199,5 @@ def test_alarms_say_what_moved_and_by_how_much():
     reference = Reference.fit(columns(np.random.default_rng(3)), 1)
     found = compared({"features": reference}, {"features": shifted(*BROKEN["a new category"])}, None)
     assert len(found["alarms"]) == 1
-    assert found["alarms"][0].startswith("region: unseen before 0.0% -> 15.0% (PSI ")
+    assert found["alarms"][0].startswith("region: share unseen before: 0.0% -> 15.0% (PSI ")
     assert found["max_psi"] == found["features"][0]["psi"]

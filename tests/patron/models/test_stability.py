@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from patron.models.stability import Movement, beaten, chance, gaps, psi
+from patron.models.stability import Movement, beaten, chance, expected, gaps, psi
 
 
 def test_the_index_by_hand():
@@ -67,9 +67,28 @@ def test_one_moment_tells_of_no_movement():
 
 
 def test_records_are_beaten_by_moments_of_the_second_half():
-    steady = np.array([[500 + 10 * (each % 2), 500 - 10 * (each % 2)] for each in range(8)])
-    assert beaten(steady) == pytest.approx(1)
+    days = 14.0 * np.arange(8)
+    steady = np.array([[5000 + 100 * (each % 2), 5000 - 100 * (each % 2)] for each in range(8)])
+    assert beaten(steady, days) == 1
     jumped = steady.copy()
-    jumped[-1] = [900, 100]
-    assert beaten(jumped) > 100
-    assert beaten(steady[:3]) == 1
+    jumped[-1] = [9000, 1000]
+    assert beaten(jumped, days) > 100
+    assert beaten(steady[:2], days[:2]) == 1
+
+
+def test_what_chance_makes_of_few_rows_is_no_record():
+    same = np.full((6, 2), 50)
+    same[-1] = [52, 48]
+    assert beaten(same, 14.0 * np.arange(6)) == 1
+
+
+def test_a_trend_after_a_pause_is_no_record():
+    trend = np.array([[5000 + 50 * each, 5000 - 50 * each] for each in (0, 1, 2, 3, 12)])
+    assert beaten(trend, 14.0 * np.array([0, 1, 2, 3, 12])) == pytest.approx(1, abs=0.1)
+
+
+def test_the_expected_index_is_that_of_permuted_rows():
+    rng = np.random.default_rng(2)
+    together = np.array([300, 500, 200, 400])
+    now = rng.multivariate_hypergeometric(together, 400, size=4000)
+    assert expected(together - now[0], now[0]) == pytest.approx(psi(together - now, now).mean(), rel=0.05)
