@@ -48,7 +48,7 @@ def test_build_materialize_and_check(tmp_path: Path) -> None:
         patron(tmp_path, "build", "--cutoffs", "2024-02-01,2024-02-15", "--cutoffs", "2024-03-01", "--json")
     )
     assert outcome["cutoffs"] == ["2024-02-01", "2024-02-15", "2024-03-01"]
-    assert (outcome["built"], outcome["kept"]) == (19, 0)
+    assert (outcome["built"], outcome["kept"]) == (31, 0)
     outcome = document(patron(tmp_path, "materialize", "--json"))
     assert outcome["as_of"] == "2024-03-01T00:00:00+00:00"
     assert outcome["rows"]["customer_activity"] == 2
