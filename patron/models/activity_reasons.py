@@ -64,9 +64,11 @@ def reasons(
     pushes = np.where(falling[:, None], -1.0, 1.0) * (contributions @ member)
     read = READ + BROWSED if "browsing" in codes else READ
     facts = zip(*(column(rows, name).tolist() for name in read), strict=True)
+    ordered = np.argsort(-pushes, axis=1, kind="stable")[:, :limit]
+    telling = (np.take_along_axis(pushes, ordered, axis=1) > 0).sum(axis=1)
     return [
-        told(codes, push, dict(zip(read, each, strict=True)), limit)
-        for push, each in zip(pushes.tolist(), facts, strict=True)
+        told([codes[code] for code in order[:most]], dict(zip(read, each, strict=True)))
+        for order, most, each in zip(ordered.tolist(), telling.tolist(), facts, strict=True)
     ]
 
 
@@ -77,8 +79,9 @@ def of_one(
     if not limit:
         return []
     codes, member = membership(tuple(names))
-    pushes = (-1.0 if falling else 1.0) * (contributions @ member)
-    return told(codes, pushes.tolist(), facts, limit)
+    pushes = ((-1.0 if falling else 1.0) * (contributions @ member)).tolist()
+    ordered = sorted(range(len(codes)), key=lambda code: -pushes[code])[:limit]
+    return told([codes[code] for code in ordered if pushes[code] > 0], facts)
 
 
 @functools.cache
@@ -89,15 +92,18 @@ def membership(names: tuple[str, ...]) -> tuple[list[str], Numbers]:
     return codes, member.reshape(len(names), len(codes))
 
 
-def told(codes: Sequence[str], pushes: Sequence[float], facts: Facts, limit: int) -> list[Reason]:
-    """The codes that push hardest, in words; the first of two that push alike comes first."""
-    ordered = sorted(range(len(codes)), key=lambda code: -pushes[code])[:limit]
-    return [Reason(codes[code], WORDS[codes[code]](facts)) for code in ordered if pushes[code] > 0]
+def told(codes: Sequence[str], facts: Facts) -> list[Reason]:
+    """These codes in words. Of two that push alike the first comes first."""
+    return [Reason(code, WORDS[code](facts)) for code in codes]
 
 
 def count(number: float, one: str, many: str | None = None) -> str:
     """'1 order', '3 orders'; a missing number counts as 0."""
-    whole = 0 if isnan(number) else round(number)
+    return counted(0 if isnan(number) else round(number), one, many)
+
+
+@functools.lru_cache(maxsize=8192)
+def counted(whole: int, one: str, many: str | None) -> str:
     return f"{whole:,} {one if whole == 1 else many or one + 's'}"
 
 
