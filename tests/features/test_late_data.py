@@ -32,7 +32,9 @@ def matrix(settings: Settings, customers: list[str]) -> Rows:
 def content(rows: Rows) -> dict[str, Any]:
     """Every value's bytes."""
     return {
-        name: values.tobytes() if values.dtype.kind == "f" else [each.tobytes() for each in values]
+        name: values.tobytes()
+        if values.dtype.kind == "f"
+        else [each.tobytes() if isinstance(each, np.ndarray) else each for each in values]
         for name, values in rows.columns.items()
     }
 
@@ -66,7 +68,10 @@ def test_later_rows_leave_older_training_matrices_byte_identical(tmp_path: Path)
 )
 def test_a_line_at_the_cutoff_is_not_before_it(tmp_path: Path, view: Any) -> None:
     lines = [line("a", "p", "2024-01-10T10:00"), line("b", "q", "2024-03-01T00:00")]
-    products = [{"product_id": "p", "category": "c"}, {"product_id": "q", "category": "d"}]
+    products = [
+        {"product_id": "p", "category": "c", "brand": "x"},
+        {"product_id": "q", "category": "d", "brand": "y"},
+    ]
     found = snapshot_of(tmp_path, view, "2024-03-01", *lines, products=products)
     assert list(found) == (["a"] if view.entity == "customer" else ["p"])
 
