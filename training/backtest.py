@@ -30,6 +30,8 @@ class Tested:
     """What was found at one test cutoff. Metrics of a window as a whole have an interval of NaN."""
 
     windows: Windows
+    learned: list[datetime]
+    """The cutoffs that the models were fitted and calibrated on."""
     ends: datetime
     """The labels cover [windows.test, ends)."""
     months: list[str]
@@ -53,8 +55,9 @@ class Tested:
         return {
             "test_cutoff": f"{windows['test']:%Y-%m-%d}",
             "calibration_cutoff": f"{windows['calibrate']:%Y-%m-%d}",
-            "fit_cutoffs": [f"{each:%Y-%m-%d}" for each in windows["fit"]],
+            "chosen_by_cutoffs": [f"{each:%Y-%m-%d}" for each in windows["fit"]],
             **found,
+            "learned": [f"{each:%Y-%m-%d}" for each in self.learned],
             "ends": f"{self.ends:%Y-%m-%d}",
         }
 
@@ -110,6 +113,7 @@ def tested(job: CustomerJob, after: datetime | None, kinds: Sequence[str], round
     ends = job.test + timedelta(days=job.horizon_days)
     return Tested(
         windows=job.judged,
+        learned=job.learns(job.judged),
         ends=ends,
         months=months(job.test, ends),
         overlap_days=max(0, (ends - after).days) if after else 0,

@@ -1,7 +1,9 @@
-"""The churn job: 'no order within the horizon', at rolling cutoffs, calibrated on a window of its own."""
+"""The churn job: no order within the horizon, at rolling cutoffs; customers left out in turn calibrate."""
 
 from __future__ import annotations
 
+import zlib
+from collections.abc import Sequence
 from copy import copy
 from datetime import datetime
 from functools import cached_property
@@ -9,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from features.build import has_rows
 from features.rows import Rows
@@ -17,7 +20,7 @@ from patron.models.base import Model
 from patron.models.churn import Churn
 from patron.settings import Settings
 from training import metrics, plots
-from training.bootstrap import Indices, Judgement
+from training.bootstrap import Indices, Interval, Judgement, difference
 from training.customers import CustomerJob, Followed, stacked
 from training.labels import horizon_of
 from training.windows import Windows
@@ -27,22 +30,32 @@ if TYPE_CHECKING:
     from optuna import Trial
 
 
+FOLDS = 3
+LARGEST_CALIBRATION = 100_000
+"""Rows that calibrate, drawn at random where there are more."""
+
+
 class ChurnJob(CustomerJob):
+    """Candidates are chosen by models fitted on cutoffs whose labels end by the calibration window, which
+    scores them. What is judged, or shipped, is fitted once more on all labels known by then; a third of the
+    customers in turn is scored by a model of the others, and these scores calibrate it."""
+
     short = "churn"
-    kinds = ("lightgbm", "logistic", "recency")
+    kinds = ("mixed", "lightgbm", "logistic", "recency")
     rivals = ("logistic", "recency")
     baseline = "recency"
     primary = "roc_auc"
 
     def __init__(self, settings: Settings, overrides: dict[str, Any] | None = None) -> None:
         super().__init__(settings, overrides)
-        self.fitted: dict[tuple[str, datetime], Churn] = {}
+        self.forget()
 
     def horizon(self) -> int:
         return horizon_of(self.settings, self.orders)
 
     def forget(self) -> None:
-        self.fitted = {}
+        self.fitted: dict[tuple[str, tuple[datetime, ...]], Churn] = {}
+        self.odds: dict[tuple[str, datetime], NDArray[np.float64]] = {}
 
     def inputs(self) -> list[str]:
         return [*self.model(self.baseline).references, *browsing.references(self.browsing)]
@@ -67,36 +80,84 @@ class ChurnJob(CustomerJob):
             self.left_out = {str(n): int(c) for n, c in zip(names, counts, strict=True) if n != "scored"}
         return cast(NDArray[np.bool_], statuses == "scored")
 
+    def learns(self, windows: Windows) -> list[datetime]:
+        return windows.known
+
     def fit(self, kind: str, shipped: bool) -> Churn:
         windows = self.shipped if shipped else self.judged
-        last = self.data[windows.calibrate]
-        return copy(self.raw(kind, windows)).calibrate(last.rows.columns, churned(last))
+        drawn = self.calibrating(windows)
+        scores = expit(self.out_of_fold(kind, windows))
+        return copy(self.raw(kind, self.learns(windows))).calibrate_on(scores, churned(drawn))
 
-    def raw(self, kind: str, windows: Windows) -> Churn:
-        """Fitted but not calibrated; each is fitted once a job."""
-        key = (kind, windows.test)
+    def raw(self, kind: str, cutoffs: list[datetime]) -> Churn:
+        """Fitted on these cutoffs but not calibrated; each is fitted once a job."""
+        key = (kind, tuple(cutoffs))
         if key not in self.fitted:
-            past = stacked([self.data[each] for each in windows.fit])
-            self.fitted[key] = self.model(kind).fit(
-                past.rows.columns,
-                churned(past),
-                self.horizon_days,
-                seed=self.settings.seed,
-                threads=self.settings.threads,
-            )
+            self.fitted[key] = self.fresh(kind, cutoffs)
         return self.fitted[key]
 
+    def fresh(self, kind: str, cutoffs: list[datetime]) -> Churn:
+        model = self.model(kind)
+        if kind == "mixed":
+            return model.mix(self.raw("lightgbm", cutoffs), self.raw("logistic", cutoffs))
+        past = stacked([self.data[each] for each in cutoffs])
+        return model.fit(past.rows.columns, churned(past), self.horizon_days, **self.chance())
+
+    def chance(self) -> dict[str, int]:
+        return {"seed": self.settings.seed, "threads": self.settings.threads}
+
+    def calibrating(self, windows: Windows) -> Followed:
+        """The customers that calibrate, at every cutoff that is learned from."""
+        past = stacked([self.data[each] for each in self.learns(windows)])
+        rows = len(past.rows)
+        if rows <= LARGEST_CALIBRATION:
+            return past
+        return past.take(np.random.default_rng(self.settings.seed).permutation(rows)[:LARGEST_CALIBRATION])
+
+    def out_of_fold(self, kind: str, windows: Windows) -> NDArray[np.float64]:
+        """Log-odds of `calibrating`, each by a model that did not see the customer; once a job."""
+        key = (kind, windows.test)
+        if key not in self.odds:
+            self.odds[key] = self.left_out_in_turn(kind, windows)
+        return self.odds[key]
+
+    def left_out_in_turn(self, kind: str, windows: Windows) -> NDArray[np.float64]:
+        if kind == "mixed":
+            weight = self.model(kind).config.trees_weight
+            trees, linear = (self.out_of_fold(each, windows) for each in ("lightgbm", "logistic"))
+            return weight * trees + (1 - weight) * linear
+        drawn, model = self.calibrating(windows), self.raw(kind, self.learns(windows))
+        return model.out_of_fold(drawn.rows.columns, churned(drawn), folds(drawn.rows.ids), **self.chance())
+
     def validated(self, kind: str) -> float:
-        """ROC AUC of the uncalibrated scores on the calibration window, which the fit did not see."""
+        """ROC AUC of the uncalibrated scores on the calibration window, which this fit did not see."""
         last = self.data[self.judged.calibrate]
-        return metrics.roc_auc(churned(last), self.raw(kind, self.judged).scores(last.rows.columns))
+        return metrics.roc_auc(churned(last), self.raw(kind, self.judged.fit).scores(last.rows.columns))
 
     def choose(self) -> tuple[str, dict[str, float]]:
+        """The first kind, unless the paired interval of the calibration window shows another one better."""
         found = {kind: self.validated(kind) for kind in self.kinds}
-        return max(found, key=lambda kind: found[kind]), found
+        first, best = self.kinds[0], max(found, key=lambda kind: found[kind])
+        ahead = best != first and self.validation_gap(best, first).low > 0
+        return (best if ahead else first), found
+
+    def validation_gap(self, one: str, other: str) -> Interval:
+        """ROC AUC of one kind minus that of another on the calibration window, paired."""
+        last = self.data[self.judged.calibrate]
+        outcome = churned(last)
+
+        def judgement(kind: str) -> Judgement:
+            scores = self.raw(kind, self.judged.fit).scores(last.rows.columns)
+            return Judgement(
+                lambda at: {self.primary: metrics.roc_auc(outcome[at], scores[at])},
+                len(outcome),
+                self.primary,
+            )
+
+        return difference(judgement(one), judgement(other), self.settings.seed)
 
     def validate(self) -> float:
-        return self.validated("lightgbm")
+        return self.validated("mixed")
 
     def judge(self, model: Model) -> Judgement:
         outcome = churned(self.data[self.test])
@@ -111,6 +172,8 @@ class ChurnJob(CustomerJob):
                 "pr_auc": metrics.pr_auc(y, p),
                 "brier": metrics.brier(y, p),
                 "expected_calibration_error": metrics.expected_calibration_error(y, p),
+                "shape_error": metrics.shape_error(y, p),
+                "level_error": float(p.mean() - y.mean()),
                 "lift_at_10": metrics.lift_at(y, p),
                 "expected_maximum_profit": metrics.expected_maximum_profit(y, p),
             }
@@ -153,6 +216,7 @@ class ChurnJob(CustomerJob):
             "trees": trial.suggest_int("trees", 50, 600, step=50),
             "leaves": trial.suggest_int("leaves", 4, 31),
             "min_leaf_share": trial.suggest_float("min_leaf_share", 0.001, 0.05, log=True),
+            "trees_weight": trial.suggest_float("trees_weight", 0.0, 1.0),
             "feature_fraction": trial.suggest_float("feature_fraction", 0.3, 1.0),
             "regularization": trial.suggest_float("regularization", 0.01, 100.0, log=True),
         }
@@ -161,3 +225,8 @@ class ChurnJob(CustomerJob):
 def churned(customers: Followed) -> NDArray[np.float64]:
     """1 where no order followed within the horizon."""
     return (customers.orders == 0).astype(np.float64)
+
+
+def folds(ids: Sequence[str]) -> NDArray[np.int64]:
+    """The fold of each customer, the same at every cutoff and in every run."""
+    return np.array([zlib.crc32(each.encode()) % FOLDS for each in ids], dtype=np.int64)

@@ -188,10 +188,10 @@ def show_test(model: str, primary: str, test: dict[str, Any], out: Console) -> N
     title = f"{model} from {test['test_cutoff']} to {test['ends']} ({', '.join(test['months'])})"
     out.print(console.table(title, ["metric", *kinds], rows))
     left = ", ".join(f"{count:,} {status}" for status, count in test["left_out"].items()) or "nobody"
-    fit = test["fit_cutoffs"]
+    fit = test["learned"]
     out.print(
-        f"{test['customers']:,} customers, left out: {left}. Fitted at {fit[0]} .. {fit[-1]} ({len(fit)}), "
-        f"calibrated at {test['calibration_cutoff']}; before the test {test['chosen']} did best."
+        f"{test['customers']:,} customers, left out: {left}. Learned at {fit[0]} .. {fit[-1]} ({len(fit)}); "
+        f"before the test {test['chosen']} did best."
     )
     for kind, rivals in test["differences"].items():
         for rival, found in rivals.items():

@@ -67,6 +67,10 @@ class CustomerJob(Job):
         """What fits and calibrates a model that sees nothing from `test` on. Raises DataError."""
         return ending_at(self.built, test, self.horizon_days)
 
+    def learns(self, windows: Windows) -> list[datetime]:
+        """The cutoffs that a model of these windows is fitted and calibrated on."""
+        return [*windows.fit, windows.calibrate]
+
     def tests(self) -> list[datetime]:
         """Every cutoff that a model can be judged from: labels are known, and a history lies before it."""
         return [
@@ -96,7 +100,7 @@ class CustomerJob(Job):
     def cutoffs(self) -> list[datetime]:
         """Every cutoff that a fit, a calibration or the test needs."""
         windows = (self.judged, self.shipped)
-        return sorted({self.test, *(c for each in windows for c in (*each.fit, each.calibrate))})
+        return sorted({self.test, *(c for each in windows for c in (*each.fit, *self.learns(each)))})
 
     def eligible(self, rows: Rows, cutoff: datetime) -> NDArray[np.bool_]:
         """Who is judged and learned from."""
@@ -151,6 +155,7 @@ class CustomerJob(Job):
             f"({len(self.judged.fit)})",
             "calibration_cutoff": f"{self.judged.calibrate:%Y-%m-%d}",
             "test_cutoff": f"{self.test:%Y-%m-%d}",
+            "learned_cutoffs": len(self.learns(self.judged)),
             "fit_rows": sum(len(self.data[each].rows) for each in self.judged.fit),
             "test_customers": len(self.data[self.test].rows),
         }

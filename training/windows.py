@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from patron.errors import DataError
@@ -16,6 +16,8 @@ class Windows:
     fit: list[datetime]
     calibrate: datetime
     test: datetime
+    known: list[datetime] = field(default_factory=list)
+    """The last cutoffs whose labels end by `test`: what may be learned from when all has been chosen."""
 
 
 def split(cutoffs: Sequence[datetime], horizon_days: int, most: int = 12) -> tuple[Windows, Windows]:
@@ -49,7 +51,7 @@ def ending_at(
     fit = [each for each in cutoffs if each <= until and each < calibrate][-most:]
     if not fit:
         raise DataError(_short(cutoffs, horizon_days))
-    return Windows(fit, calibrate, test)
+    return Windows(fit, calibrate, test, [each for each in cutoffs if each <= calibrate][-most - 1 :])
 
 
 def spread(possible: Sequence[datetime], count: int, horizon_days: int) -> list[datetime]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import floor, isfinite, nan
 from typing import Any, Self
 
 import numpy as np
 
 from patron.errors import DataError
-from patron.models.activity import Numbers, column, cutoffs, filled, remembered
+from patron.models.activity import Numbers, One, column, cutoffs, filled, remembered
 from patron.models.base import DAY, FeatureRows
 from patron.models.btyd import BGNBD, MBGNBD, GammaGamma, ParetoNBD
 
@@ -16,6 +17,9 @@ Purchases = ParetoNBD | BGNBD | MBGNBD
 KINDS: dict[str, type[Purchases]] = {each.__name__: each for each in (ParetoNBD, BGNBD, MBGNBD)}
 
 WEEK = 7.0
+
+ALIKE = 50.0
+"""Parameter of the modified BG/NBD from which on customers hardly differ in their chance to leave."""
 
 LARGEST_FIT = 10_000
 """Customers that seven parameters are fitted on, drawn at random where there are more."""
@@ -32,18 +36,36 @@ class Buying:
     spend: GammaGamma | None = None
 
     @classmethod
-    def fit(cls, rows: FeatureRows, *, seed: int) -> Self:
-        """Fit on the rows of the newest cutoff."""
+    def fit(cls, rows: FeatureRows, *, seed: int, orders_only: bool = False) -> Self:
+        """Fit on the rows of the newest cutoff.
+
+        orders_only: purchases alone, where it can be by the modified BG/NBD, whose expectation has a closed
+        form: a sixth of the time of Pareto/NBD for one customer.
+        """
         known = known_customers(rows)
         newest = np.flatnonzero(known & (cutoffs(rows) == cutoffs(rows).max(initial=-1)))
         drawn = np.random.default_rng(seed).permutation(newest)[:LARGEST_FIT]
         x, t_x, T, mean = (each[drawn] for each in summaries(rows))
+        if orders_only:
+            return cls(closed_form(x, t_x, T) or fitted_purchases(x, t_x, T))
         return cls(fitted_purchases(x, t_x, T), fitted_spend(x, mean))
 
     @remembered
     def orders(self, rows: FeatureRows, horizon_days: float) -> Numbers:
         """Expected purchase days within the horizon, shape (customers,)."""
         return self._ask("expected_purchases", rows, horizon_days)
+
+    def orders_of_one(self, customer: One, horizon_days: float) -> float:
+        """`orders` of one customer, to the last bit."""
+        if self.purchases is None or not known_customers(customer):
+            return nan
+        x = max(customer["purchase_days"] - 1, 0.0)
+        first, last = customer["first_order_at"] / DAY, customer["last_order_at"] / DAY
+        t_x = max(floor(last) - floor(first), 0) / WEEK if x > 0 and first == first and last == last else 0.0
+        summary = (np.array([each]) for each in (x, t_x, max(customer["tenure_days"] / WEEK, t_x)))
+        with np.errstate(invalid="ignore", over="ignore"):
+            found = float(self.purchases.expected_purchases(horizon_days / WEEK, *summary)[0])
+        return found if isfinite(found) else nan
 
     def active(self, rows: FeatureRows, horizon_days: float) -> Numbers:
         """P(at least one purchase within the horizon), shape (customers,)."""
@@ -71,8 +93,9 @@ class Buying:
         x, t_x, T, _ = self.summaries(rows)
         if self.purchases is None or not len(x):
             return np.full(len(x), np.nan)
-        answer = getattr(self.purchases, question)(horizon_days / WEEK, x, t_x, T, self.alive(rows))
-        return np.where(known_customers(rows), answer, np.nan)
+        with np.errstate(invalid="ignore", over="ignore"):
+            answer = getattr(self.purchases, question)(horizon_days / WEEK, x, t_x, T, self.alive(rows))
+        return np.where(known_customers(rows) & np.isfinite(answer), answer, np.nan)
 
     def document(self) -> dict[str, Any]:
         """As JSON."""
@@ -104,9 +127,10 @@ def summaries(rows: FeatureRows) -> tuple[Numbers, Numbers, Numbers, Numbers]:
     )
 
 
-def known_customers(rows: FeatureRows) -> Any:
+def known_customers(rows: FeatureRows | One) -> Any:
     """Whether each row has an order."""
-    return (column(rows, "purchase_days") > 0) & ~np.isnan(column(rows, "tenure_days"))
+    tenure = column(rows, "tenure_days")
+    return (column(rows, "purchase_days") > 0) & (tenure == tenure)
 
 
 def fitted_purchases(x: Numbers, t_x: Numbers, T: Numbers) -> Purchases | None:
@@ -116,6 +140,12 @@ def fitted_purchases(x: Numbers, t_x: Numbers, T: Numbers) -> Purchases | None:
         if found:
             return max(found, key=lambda each: each.log_likelihood)
     return None
+
+
+def closed_form(x: Numbers, t_x: Numbers, T: Numbers) -> MBGNBD | None:
+    """The modified BG/NBD. None where all customers are let go alike: its expectation then overflows."""
+    found = attempted(MBGNBD, x, t_x, T)
+    return found if isinstance(found, MBGNBD) and found.a < ALIKE else None
 
 
 def attempted(family: type[Purchases], x: Numbers, t_x: Numbers, T: Numbers) -> Purchases | None:

@@ -34,10 +34,10 @@ class Calibration:
         return cls(np.array([0.0, 1.0]), np.array([0.0, 1.0]))
 
     @classmethod
-    def fit(cls, scores: Numbers, outcome: Numbers) -> Self:
+    def fit(cls, scores: Numbers, outcome: Numbers, curve: str = "isotonic") -> Self:
         """Learn the curve on customers that the score was not fitted on.
 
-        scores: in 0..1. outcome: 0 or 1. Isotonic regression, or Platt's sigmoid for small windows.
+        scores: in 0..1. outcome: 0 or 1. curve: isotonic (Platt's sigmoid for small windows) or sigmoid.
         Raises DataError when every outcome is the same.
         """
         if len(np.unique(outcome)) < 2:
@@ -45,9 +45,8 @@ class Calibration:
                 "Every customer of the calibration window had the same outcome. "
                 "Use a longer window or another horizon."
             )
-        return cls(
-            *(sigmoid(scores, outcome) if len(scores) < ENOUGH_FOR_ISOTONIC else isotonic(scores, outcome))
-        )
+        stepped = curve == "isotonic" and len(scores) >= ENOUGH_FOR_ISOTONIC
+        return cls(*(isotonic(scores, outcome) if stepped else sigmoid(scores, outcome)))
 
     def __call__(self, scores: Any) -> Any:
         """Probabilities within LOWEST..HIGHEST in the order of the scores: no two different scores tie.

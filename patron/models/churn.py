@@ -10,6 +10,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 from scipy.special import expit
 
 from patron.errors import DataError
@@ -17,17 +18,29 @@ from patron.files import publish_json
 from patron.models import activity, activity_reasons, browsing
 from patron.models.activity import Numbers
 from patron.models.base import FeatureRows, Model, Reason
+from patron.models.buying import Buying
 from patron.models.calibration import Calibration
 from patron.models.logistic import Logistic
+from patron.models.mixed import Mixed
 from patron.models.trees import Trees, TreesConfig
 from patron.models.waiting import Waiting
+
+Scorer = Trees | Logistic | Mixed
+
+EXPECTED = ("expected_orders",)
+"""Purchase days that buy-till-you-die expects within the horizon: an input, never the score itself."""
 
 
 class ChurnConfig(TreesConfig):
     """What `configs/models/churn.toml` may set."""
 
-    kind: Literal["lightgbm", "logistic", "recency"] = "lightgbm"
-    """lightgbm; logistic over the same inputs; recency: logistic over the last order's age, the baseline."""
+    kind: Literal["mixed", "lightgbm", "logistic", "recency"] = "mixed"
+    """lightgbm; logistic over the same inputs; mixed: both; recency: logistic over the last order's age, the
+    baseline."""
+    trees_weight: float = Field(default=0.5, ge=0, le=1)
+    """Of kind mixed: share of the trees in the mean of the log-odds."""
+    calibration: Literal["sigmoid", "isotonic"] = "sigmoid"
+    """The curve from scores to probabilities."""
     shrinkage: float = 10.0
     """L2 penalty of the logistic kinds."""
     min_orders: int = 1
@@ -52,10 +65,10 @@ class Judgement:
 
 
 class Churn(Model):
-    """Fit on some cutoffs, calibrate on a later one, predict.
+    """Fit, calibrate on customers that the fit did not see, predict.
 
-    Predictions are LightGBM's or a logistic regression's scores through an isotonic curve learned on a window
-    of its own; order is kept (see `calibration`).
+    Predictions are the scores of trees, of a logistic regression or of both through a curve; order is kept
+    (see `calibration`).
     """
 
     Config = ChurnConfig
@@ -63,7 +76,8 @@ class Churn(Model):
     def __init__(self, config: ChurnConfig | None = None):
         self.config = config or ChurnConfig()
         self.horizon_days = 0
-        self.scorer: Trees | Logistic | None = None
+        self.scorer: Scorer | None = None
+        self.buying: Buying | None = None
         self.calibration = Calibration.none()
         self.waiting = Waiting()
         self.base_rate = 0.5
@@ -75,7 +89,8 @@ class Churn(Model):
         """The inputs of the score."""
         if self.config.kind == "recency":
             return ("recency_days",)
-        return activity.INPUTS + activity.DERIVED + self.browsing
+        expected = EXPECTED if self.buying is not None else ()
+        return activity.INPUTS + activity.DERIVED + expected + self.browsing
 
     @functools.cached_property
     def references(self) -> dict[str, str]:
@@ -96,25 +111,64 @@ class Churn(Model):
                 f"All {len(outcome)} customers {did} within {horizon_days} days. Use another horizon."
             )
         self.horizon_days, self.base_rate = horizon_days, float(outcome.mean())
-        self.waiting = Waiting.fit(rows)
-        inputs = self.inputs(rows)
-        if self.config.kind == "lightgbm":
-            self.scorer = Trees.fit(
-                self.names, inputs, outcome, self.config, seed=seed, threads=threads, objective="binary"
-            )
-        else:
-            self.scorer = Logistic.fit(self.names, inputs, outcome, self.config.shrinkage)
+        self.waiting = Waiting.fit(rows, 1 - outcome, horizon_days)
+        self.buying = Buying.fit(rows, seed=seed, orders_only=True) if self.config.kind != "recency" else None
+        self.scorer = self.learned(self.inputs(rows), outcome, seed, threads)
         return self
 
+    def learned(self, inputs: Numbers, outcome: Numbers, seed: int, threads: int) -> Scorer:
+        """The scorer of this kind."""
+        if self.config.kind not in ("lightgbm", "mixed"):
+            return Logistic.fit(self.names, inputs, outcome, self.config.shrinkage)
+        trees = Trees.fit(
+            self.names, inputs, outcome, self.config, seed=seed, threads=threads, objective="binary"
+        )
+        if self.config.kind == "lightgbm":
+            return trees
+        linear = Logistic.fit(self.names, inputs, outcome, self.config.shrinkage)
+        return Mixed(trees, linear, self.config.trees_weight)
+
+    def mix(self, trees: Churn, linear: Churn) -> Self:
+        """Take over two models that were fitted on the same rows, instead of fitting them again."""
+        assert isinstance(trees.scorer, Trees) and isinstance(linear.scorer, Logistic)
+        self.horizon_days, self.base_rate = trees.horizon_days, trees.base_rate
+        self.waiting, self.buying, self.browsing = trees.waiting, trees.buying, trees.browsing
+        self.scorer = Mixed(trees.scorer, linear.scorer, self.config.trees_weight)
+        return self
+
+    def out_of_fold(
+        self, rows: FeatureRows, churned: NDArray[Any], folds: NDArray[Any], *, seed: int, threads: int = 1
+    ) -> Numbers:
+        """Log-odds of each customer by a model of the others: the same recipe without that customer's fold.
+
+        folds: shape (customers,); a customer's rows share one. Raises DataError.
+        """
+        outcome, inputs = activity.labels(rows, churned, "churned"), self.inputs(rows)
+        found = np.empty(len(outcome))
+        for fold in np.unique(folds):
+            away = folds == fold
+            if len(np.unique(outcome[~away])) < 2:
+                raise DataError(
+                    f"Too few customers to calibrate: {len(outcome)} rows, most with one outcome."
+                )
+            found[away] = self.learned(inputs[~away], outcome[~away], seed, threads).raw(inputs[away])
+        return found
+
     def calibrate(self, rows: FeatureRows, churned: NDArray[Any]) -> Self:
-        """Learn the curve and the risk thresholds on a window that `fit` did not see. Raises DataError."""
-        outcome = activity.labels(rows, churned, "churned")
-        self.calibration = Calibration.fit(self.scores(rows), outcome)
+        """Learn the curve and the risk thresholds from customers that `fit` did not see. Raises DataError."""
+        return self.calibrate_on(self.scores(rows), activity.labels(rows, churned, "churned"))
+
+    def calibrate_on(self, scores: Numbers, outcome: Numbers) -> Self:
+        """`calibrate` by scores (uncalibrated probabilities) of models that did not see these customers."""
+        self.calibration = Calibration.fit(scores, outcome, self.config.calibration)
         self.base_rate = float(outcome.mean())
         return self
 
     def inputs(self, rows: FeatureRows) -> Numbers:
-        return activity.matrix(rows, self.names, **browsing.numbers(rows, self.browsing))
+        more = browsing.numbers(rows, self.browsing)
+        if self.buying is not None:
+            more["expected_orders"] = self.buying.orders(rows, self.horizon_days)
+        return activity.matrix(rows, self.names, **more)
 
     def scores(self, rows: FeatureRows) -> Numbers:
         """Uncalibrated probabilities, shape (customers,)."""
@@ -127,7 +181,7 @@ class Churn(Model):
         return self.calibration(self.scores(rows))
 
     def risks(self, probabilities: Any) -> Any:
-        """high: odds of leaving at least twice those of the calibration window's average customer;
+        """high: odds of leaving at least twice those of the average customer of the calibration;
         low: at most half of them; medium between. Shape (customers,), or of one number."""
         low, high = (odds_times(self.base_rate, factor) for factor in (0.5, 2.0))
         return activity.first_of([probabilities >= high, probabilities <= low], ["high", "low"], "medium")
@@ -170,6 +224,8 @@ class Churn(Model):
         if status != "scored":
             return Judgement(status)
         customer.update(browsing.numbers(customer, self.browsing))
+        if self.buying is not None:
+            customer["expected_orders"] = self.buying.orders_of_one(customer, self.horizon_days)
         raw, pushes = self.scorer.explained(np.array(activity.inputs(customer, self.names)))
         probability = float(self.calibration(float(expit(raw))))
         risk = self.risks(probability)
@@ -184,8 +240,9 @@ class Churn(Model):
     def save(self, folder: Path) -> None:
         if self.scorer is None:
             raise DataError("A churn model that was not fitted cannot be saved.")
-        if isinstance(self.scorer, Trees):
-            self.scorer.save(folder / "trees.txt")
+        trees, linear = parts(self.scorer)
+        if trees is not None:
+            trees.save(folder / "trees.txt")
         publish_json(
             folder / "churn.json",
             {
@@ -195,7 +252,8 @@ class Churn(Model):
                 "calibration": self.calibration.document(),
                 "waiting": self.waiting.document(),
                 "browsing": self.browsing,
-                "logistic": self.scorer.document() if isinstance(self.scorer, Logistic) else None,
+                "buying": self.buying and self.buying.document(),
+                "logistic": linear and linear.document(),
             },
         )
 
@@ -207,9 +265,28 @@ class Churn(Model):
         model.calibration = Calibration.of(document["calibration"])
         model.waiting = Waiting.of(document["waiting"])
         model.browsing = tuple(document.get("browsing", ()))
-        linear = document["logistic"]
-        model.scorer = Logistic.of(linear) if linear else Trees.load(folder / "trees.txt").ready()
+        buying, linear = document.get("buying"), document["logistic"]
+        model.buying = Buying.of(buying) if buying else None
+        model.scorer = joined(
+            Trees.load(folder / "trees.txt").ready() if (folder / "trees.txt").is_file() else None,
+            Logistic.of(linear) if linear else None,
+            model.config.trees_weight,
+        )
         return model
+
+
+def parts(scorer: Scorer) -> tuple[Trees | None, Logistic | None]:
+    """What a scorer consists of."""
+    if isinstance(scorer, Mixed):
+        return scorer.trees, scorer.linear
+    return (scorer, None) if isinstance(scorer, Trees) else (None, scorer)
+
+
+def joined(trees: Trees | None, linear: Logistic | None, weight: float) -> Scorer | None:
+    """The scorer of these parts."""
+    if trees is not None and linear is not None:
+        return Mixed(trees, linear, weight)
+    return trees or linear
 
 
 def odds_times(probability: float, factor: float) -> float:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from patron.models import browsing
 from patron.models.activity import SKEWED, Numbers
 
-LOGGED = SKEWED | frozenset(browsing.TYPES)
+LOGGED = SKEWED | frozenset(browsing.TYPES) | {"expected_orders"}
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class Logistic:
 
     def contributions(self, inputs: Numbers) -> Numbers:
         """What each input adds to the log-odds of an average customer, shape (customers, inputs)."""
-        values = unskewed(self.names, inputs)
+        values = np.where(self.logged, np.log1p(np.maximum(inputs, 0)), inputs)
         absent = np.isnan(values)
         standard = (np.where(absent, self.medians, values) - self.means) / self.deviations
         return standard * self.weights + absent * self.missing_weights
@@ -57,7 +59,13 @@ class Logistic:
 
     def explained(self, inputs: Numbers) -> tuple[float, Numbers]:
         """(`raw`, `contributions`) of one row of shape (inputs,)."""
-        return float(self.raw(inputs[None])[0]), self.contributions(inputs[None])[0]
+        pushes = self.contributions(inputs[None])
+        return float((self.intercept + pushes.sum(axis=1))[0]), pushes[0]
+
+    @cached_property
+    def logged(self) -> NDArray[np.bool_]:
+        """Which inputs are read as log1p."""
+        return logged(self.names)
 
     def document(self) -> dict[str, Any]:
         """As JSON."""
@@ -77,8 +85,12 @@ class Logistic:
 
 def unskewed(names: tuple[str, ...], inputs: Numbers) -> Numbers:
     """log1p of the inputs with a long tail; below 0 counts as 0 there."""
-    skewed = np.array([name in LOGGED for name in names], dtype=bool)
-    return np.where(skewed, np.log1p(np.maximum(inputs, 0)), inputs)
+    return np.where(logged(names), np.log1p(np.maximum(inputs, 0)), inputs)
+
+
+def logged(names: tuple[str, ...]) -> NDArray[np.bool_]:
+    """Which of these inputs are in LOGGED."""
+    return np.array([name in LOGGED for name in names], dtype=bool)
 
 
 def medians_of(inputs: Numbers) -> Numbers:

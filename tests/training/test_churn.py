@@ -19,7 +19,7 @@ from features.online import OnlineFeatures
 from features.store import apply, materialize
 from features.views import offered
 from patron.models import activity, browsing
-from patron.models.churn import Churn
+from patron.models.churn import EXPECTED, Churn
 from patron.settings import Settings
 from tests.shops import write_lake
 from tests.training import browsers, shop
@@ -118,8 +118,8 @@ def test_a_shop_without_events_trains_what_it_trained_before(tmp_path: Path):
     model = job.fit("lightgbm", shipped=False)
     assert job.inputs() == list(activity.references(activity.TYPES))
     assert model.references == activity.references(activity.TYPES)
-    assert model.names == activity.INPUTS + activity.DERIVED
-    past = [job.data[each] for each in job.judged.fit]
+    assert model.names == activity.INPUTS + activity.DERIVED + EXPECTED
+    past = [job.data[each] for each in job.judged.known]
     rows = {name: np.concatenate([each.rows.columns[name] for each in past]) for name in activity.TYPES}
     alone = Churn(model.config).fit(
         rows,

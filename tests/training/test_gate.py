@@ -104,6 +104,16 @@ def test_bounds(error, passes):
     assert passes or "outside 0.0 to 0.08" in verdict.reasons[-1]
 
 
+@pytest.mark.parametrize(("error", "passes"), [(0.08, True), (0.1, True), (0.11, False)])
+def test_a_calibration_error_within_chance_is_none(error, passes):
+    """Of a small window: a perfect forecaster's error may be as large as the band."""
+    allowed = Limits(bounds={"expected_calibration_error": (0.0, 0.08)})
+    found = judged(0.5, expected_calibration_error=error, calibration_band=0.1)
+    verdict = decide(found, BASE, None, allowed, seed=1)
+    assert verdict.passed is passes
+    assert passes or "outside 0.0 to 0.1" in verdict.reasons[-1]
+
+
 @pytest.mark.parametrize("more", [{}, {"error": float("nan")}])
 def test_a_bound_on_what_was_not_measured_is_refused(more):
     verdict = decide(judged(0.5, **more), BASE, None, Limits(bounds={"error": (0, 1)}), seed=1)

@@ -27,7 +27,7 @@ def auc_of(job: ChurnJob, kind: str) -> float:
     return job.judge(job.fit(kind, shipped=False)).metrics["roc_auc"]
 
 
-@pytest.mark.parametrize("kind", ["lightgbm", "logistic"])
+@pytest.mark.parametrize("kind", ["mixed", "lightgbm", "logistic"])
 def test_shuffled_labels_score_as_chance(shop, kind):
     """Fitted on noise, the AUC on the true outcomes of the test window lies around one half."""
     found = []
@@ -59,7 +59,7 @@ def test_a_shuffled_test_window_scores_as_chance(shop):
     assert honest > 0.5 + 3 * error
 
 
-@pytest.mark.parametrize("kind", ["lightgbm", "logistic"])
+@pytest.mark.parametrize("kind", ["mixed", "lightgbm", "logistic"])
 def test_a_feature_that_knows_the_future_is_seen(shop, kind):
     job = ChurnJob(shop)
     job.data = {cutoff: planted(each) for cutoff, each in job.data.items()}

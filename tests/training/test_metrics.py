@@ -237,3 +237,18 @@ def test_a_perfect_forecast_lies_in_its_calibration_band():
 
 def test_the_calibration_band_takes_fewer_customers_than_bins():
     assert 0 < metrics.calibration_band(np.array([0.2, 0.7]), seed=1) < 1
+
+
+def test_the_shape_error_is_what_the_level_does_not_explain():
+    """Probabilities whose log-odds are all one too low: the level alone is wrong."""
+    rng = np.random.default_rng(5)
+    odds = rng.normal(0, 1.5, 40_000)
+    outcome = (rng.random(len(odds)) < 1 / (1 + np.exp(-odds))).astype(float)
+    low = 1 / (1 + np.exp(1 - odds))
+    assert metrics.at_level(outcome, low).mean() == pytest.approx(outcome.mean(), abs=1e-5)
+    assert metrics.expected_calibration_error(outcome, low) > 0.15
+    assert metrics.shape_error(outcome, low) < metrics.calibration_band(low, seed=1)
+
+
+def test_no_level_explains_one_outcome():
+    assert np.isnan(metrics.shape_error(np.ones(20), np.full(20, 0.4)))
