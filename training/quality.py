@@ -130,3 +130,9 @@ def record(job: Job, drift: dict[str, Any] | None) -> dict[str, Any]:
         "alarms": [each["text"] for each in found["alarms"]],
         "drift": drift and {"max_psi": drift["max_psi"], "alarms": drift["alarms"]},
     }
+
+
+def said(checked: dict[str, Any]) -> list[str]:
+    """The alarms of `record`, in lines for who trains."""
+    drifted = checked["drift"]["alarms"] if checked["drift"] else []
+    return [*(f"Quality: {each}" for each in checked["alarms"]), *(f"Drift: {each}" for each in drifted)]

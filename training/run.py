@@ -87,6 +87,7 @@ def train(job: Job, say: Say = lambda what: None) -> dict[str, Any]:
         checked = quality.record(job, drift)
         outcome = settle(job, judged, version)
     result = finite(report(job, judged, run_id, version, outcome) | {"quality": checked})
+    result["warnings"] += quality.said(checked)
     publish_json(settings.reports / f"train-{job.short}.json", result)
     return result
 

@@ -18,7 +18,7 @@ from patron.quality.status import keep_drift
 from patron.status import status
 from training import tracking
 from training.jobs import JOBS, open_job
-from training.quality import SCORES, follow, look
+from training.quality import SCORES, follow, look, said
 
 
 def folder_of(trained, short) -> Path:
@@ -126,3 +126,9 @@ def test_the_same_job_gives_the_same_reference(trained):
     model, _ = open_model(folder_of(trained, "lifetime-value"))
     again = json.loads(json.dumps(follow(job, model)[0]))
     assert again == json.loads((folder_of(trained, "lifetime-value") / FILE).read_text())
+
+
+def test_alarms_are_told_to_who_trains():
+    assert said({"alarms": [], "drift": None}) == []
+    drift = {"max_psi": 1.0, "alarms": ["spend moved"]}
+    assert said({"alarms": ["no orders"], "drift": drift}) == ["Quality: no orders", "Drift: spend moved"]
