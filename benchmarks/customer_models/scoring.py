@@ -34,7 +34,7 @@ def measured(home: Home, scratch: Path, peers: bool) -> dict[str, Any]:
     if peers:
         try:
             commands["pandas + LightGBM loop"] = plain(home)
-        except NoChampion as error:
+        except (NoChampion, NotMade) as error:
             skipped["pandas + LightGBM loop"] = str(error)
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in commands}
     for turn in range(ROUNDS):
@@ -58,11 +58,13 @@ def measured(home: Home, scratch: Path, peers: bool) -> dict[str, Any]:
 
 
 def plain(home: Home) -> list[str]:
-    """The command of the plain script. Raises NoChampion, NotMade."""
+    """The command of the plain script. Raises NoChampion, or NotMade where a champion has no trees."""
     trees = [champion(home.settings.models, name).folder / TREES for name in (CHURN, VALUE)]
     for each in trees:
         if not each.is_file():
-            raise NotMade(f"The champion in {each.parent} has no trees to compare with. Train it again.")
+            raise NotMade(
+                f"The champion in {each.parent} is none of trees: the loop has nothing to score with."
+            )
     snapshots = sorted((home.settings.features / "customer_activity").glob("cutoff=*/part.parquet"))
     given = [str(snapshots[-1]), *map(str, trees), "plain.parquet"]
     return [sys.executable, "-W", "ignore", "-m", "customer_models.plain", *given]

@@ -25,7 +25,7 @@ def home(options: argparse.Namespace) -> Home:
     found = Home(options.home, options.customers, options.products)
     if options.as_it_is:
         return found
-    console.note(f"Making what {options.home} lacks: 100,000 customers take half an hour, once")
+    console.note(f"Making what {options.home} lacks; with 100,000 customers that takes half an hour, once")
     size = [str(options.customers), str(options.products)]
     command = [sys.executable, "-m", "storefront.home", str(found.folder), *size, *MODELS]
     more = {**environment(), "PATRON_CONFIG": os.environ["PATRON_CONFIG"]}
