@@ -23,6 +23,7 @@ from training import metrics, plots
 from training.bootstrap import Indices, Interval, Judgement, difference
 from training.customers import CustomerJob, Followed, stacked
 from training.labels import horizon_of
+from training.next_orders import reliability
 from training.windows import Windows
 
 if TYPE_CHECKING:
@@ -180,7 +181,14 @@ class ChurnJob(CustomerJob):
 
         band = metrics.calibration_band(probability, self.settings.seed)
         whole = {"calibration_band": band, "churn_rate": float(outcome.mean())}
+        whole |= self.next_orders(cast(Churn, model))
         return Judgement(measure, len(outcome), self.primary, self.slices(), whole)
+
+    def next_orders(self, model: Churn) -> dict[str, float]:
+        """How well the model tells when the next order comes."""
+        rows = self.data[self.test].rows
+        waits = self.orders.next_days(rows.ids, self.test)
+        return reliability(model.waiting, rows.columns, waits, self.horizon_days, self.settings.seed)
 
     def figures(self, model: Model) -> dict[str, Figure]:
         test, churn = self.data[self.test], cast(Churn, model)

@@ -78,6 +78,14 @@ class Orders:
         np.add.at(revenue, places[mine], (self.net if amounts is None else amounts)[within][mine])
         return orders, revenue
 
+    def next_days(self, ids: Sequence[str], cutoff: datetime) -> NDArray[np.float64]:
+        """Days from the cutoff to the next order of each customer; inf where none followed."""
+        later = self.is_order & (self.at >= cutoff.timestamp())
+        names, first = np.unique(self.names[later], return_index=True)  # sorted by time within a customer
+        days = (self.at[later][first] - cutoff.timestamp()) / DAY
+        found = dict(zip(names.tolist(), days.tolist(), strict=True))
+        return np.array([found.get(each, np.inf) for each in ids], dtype=np.float64)
+
     def gaps(self, before: datetime | None = None) -> NDArray[np.float64]:
         """Days between the purchase days of the same customer, all customers pooled."""
         kept = self.is_order & (self.at < (before.timestamp() if before else np.inf))
