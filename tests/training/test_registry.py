@@ -206,7 +206,8 @@ def test_a_failed_run_promotes_nothing_and_says_that_it_failed(own, monkeypatch)
 
 def test_names():
     assert tracking.full_name("churn") == tracking.full_name(CHURN) == CHURN
-    with pytest.raises(UsageError, match="There are: recommender, churn, lifetime-value, portrait, replenishment, offers"):
+    known = "recommender, churn, lifetime-value, portrait, replenishment, offers"
+    with pytest.raises(UsageError, match=f"There are: {known}"):
         tracking.full_name("chrun")
     with pytest.raises(UsageError, match="There are: recommender, churn"):
         open_job(Settings(), "chrun")
