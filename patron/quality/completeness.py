@@ -12,9 +12,19 @@ from patron.quality.usual import bounds, share_noise
 HISTORY = 13
 """Blocks before the last one that it is compared with: a year."""
 
+FILLED_LATER = {
+    "order_lines": ("ingested_at",),
+    "exposures": ("converted", "value"),
+    "tickets": ("closed_at", "satisfied"),
+}
+"""Columns that tell what happened after their row's time: always emptier of late, as it is still to come."""
+
 
 def completeness(source: Source) -> dict[str, dict[str, Any]]:
-    """Column -> share missing in all rows and, where rows tell time, in the last block and before."""
+    """Column -> share missing in all rows and, where rows tell time, in the last block and before.
+
+    Of columns that are filled later only the share in all rows is told.
+    """
     columns = list(TABLES[source.table])
     counts = ", ".join(f"count({quoted(each)})" for each in columns)
     whole = source.ask(f"SELECT {counts} FROM {source.table}")[0]
@@ -27,6 +37,8 @@ def completeness(source: Source) -> dict[str, dict[str, Any]]:
             f"WHERE {source.time} IS NOT NULL GROUP BY 1 ORDER BY 1"
         )
         for place, column in enumerate(columns):
+            if column in FILLED_LATER.get(source.table, ()):
+                continue
             found[column] |= lately([(block, rows, held[place]) for block, rows, *held in blocks])
     return found
 

@@ -66,6 +66,30 @@ def test_a_column_that_was_always_there(home, lines):
     assert alarms(found) == {("order_lines", "completeness")}
 
 
+def test_what_is_still_to_come_is_not_missing(home, lines):
+    """Tickets close and offers convert in the weeks after they were opened and shown."""
+    tickets, exposures = [], []
+    for day in range(281):
+        at, over = START + timedelta(days=day), day < 260
+        for number in range(5):
+            name, who = f"{day}-{number}", {"customer_id": "secret-001"}
+            closed = {"closed_at": at + timedelta(days=20), "satisfied": True} if over else {}
+            tickets.append(who | {"ticket_id": name, "opened_at": at, "category": "post"} | closed)
+            taken = {"converted": True, "value": 5} if over else {}
+            shown = {"decision_id": name, "offer_id": "spring", "shown_at": at, "propensity": 1}
+            exposures.append(who | shown | taken)
+    late = [
+        each | {"ingested_at": each["ordered_at"] + timedelta(days=20)} if at % 2 else each
+        for at, each in enumerate(lines)
+        if at % 2 == 0 or each["ordered_at"] < START + timedelta(days=260)
+    ]
+    found = quality(home(order_lines=late, tickets=tickets, exposures=exposures))
+    assert [each for each in found["alarms"] if each["check"] == "completeness"] == []
+    assert found["tables"]["tickets"]["completeness"]["satisfied"]["missing"] == pytest.approx(21 / 281)
+    unnamed = [each | {"category": None} if each["opened_at"] >= LAST_MONTH else each for each in tickets]
+    assert alarms(quality(home(tickets=unnamed))) == {("tickets", "completeness")}
+
+
 def test_a_column_that_is_filled_at_last_is_a_note(home, lines):
     found = quality(home(order_lines=lately(lines, lambda each: {"discount": 1})))
     assert found["alarms"] == []
