@@ -16,6 +16,7 @@ import numpy as np
 from patron.artifacts import champion
 from patron.errors import NoChampion, PatronError, UsageError
 from patron.files import sync
+from patron.lake.tables import Lake
 from patron.models.drift import drift_of
 from patron.quality.status import keep_drift
 from patron.settings import Settings
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from features.rows import Rows
 
 ALSO = (
-    *("customer_profile:consent_offers", "customer_profile:tier"),
+    *("customer_profile:consent_offers", "customer_profile:consent_recommend", "customer_profile:tier"),
     *("customer_care:nps_score", "customer_care:open_tickets"),
 )
 """What no model reads and a scoring tells or heeds."""
@@ -58,8 +59,9 @@ def score_all(
 
     history: so many cutoffs before the newest are scored too, with the same models, so that movements have
     something to start from. Columns of a model that was not promoted are empty. Returns {"path", "customers",
-    "features_as_of", "models", "missing", "counts", "drift", "summary"}. Raises UsageError for another
-    suffix, NoChampion without any model, FeatureError without a snapshot.
+    "features_as_of", "models", "missing", "counts", "skipped", "drift", "summary"}; `skipped` are cutoffs of
+    the history where not all was built that the models read. Raises UsageError for another suffix, NoChampion
+    without any model, FeatureError without a snapshot.
     """
     from features.build import built_cutoffs
 
@@ -67,15 +69,28 @@ def score_all(
     if path.suffix not in FORMATS:
         raise UsageError(f"{path.name} has no suffix of {', '.join(FORMATS)}; it says how to write the file.")
     *earlier, newest = built_cutoffs(settings)[-history - 1 :]
-    for moment in earlier:
-        scoring = Scoring.open(settings, moment, MOVING)
-        scoring.run(lambda columns: None)
-        scoring.keep()
     scoring = Scoring.open(settings, newest)
+    skipped = [f"{each:%Y-%m-%d}" for each in earlier if not looked_back(scoring, each)]
     with writer(path, schema()) as write:
         scoring.run(write, advance)
-    found = scoring.document() | {"drift": scoring.drift(), "summary": scoring.keep()}
+    found = scoring.document() | {"skipped": skipped, "drift": scoring.drift(), "summary": scoring.keep()}
     return {"path": str(path), **found}
+
+
+def looked_back(newest: Scoring, moment: datetime) -> bool:
+    """Score an earlier cutoff with the models of the newest, for the history only.
+
+    False, and nothing kept, where they read what is not built there: half a scoring would look like movement.
+    """
+    names = [name for name in MOVING if name in newest.models]
+    if not names:
+        return False
+    scoring = Scoring.open(newest.settings, moment, names)
+    if set(scoring.models) != set(names):
+        return False
+    scoring.run(lambda columns: None)
+    scoring.keep()
+    return True
 
 
 @dataclass
@@ -157,6 +172,7 @@ class Scoring:
 
         value = self.models.get(VALUE)
         about = {
+            "lake_id": Lake(self.settings.lake).facts()["lake_id"],
             "horizon_days": value.model.horizon_days if value else None,
             "value_of": value.model.value_of if value else None,
             "models": {name: self.models[name].version for name in MOVING if name in self.models},

@@ -26,6 +26,8 @@ def moved(settings: Settings, since: str | None = None, to: Path | None = None) 
             f"There are {len(known)} scorings; movements need two. Score: patron score --history 1"
         )
     start, end = day(since) if since else known[-2], known[-1]
+    if start >= end:
+        raise UsageError(f"The newest scoring is as of {end}; movements need an earlier one. Found {start}.")
     found: dict[str, Any] = {"movements": score_history.movements(settings, start, end)}
     if to is not None:
         table = score_history.moved(settings, start, end)

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from patron.models.activity import clean
 from patron.models.base import Reason
@@ -31,6 +32,8 @@ DUE = 5
 """Products that are due soonest, at most."""
 PERSONA = ("price_level", "discount_sensitivity", "rhythm", "time_of_day", "weekday_or_weekend", "channel")
 CARE = ("nps_score", "open_tickets")
+RECOMMEND = "consent_recommend"
+CONSENTS = (RECOMMEND, "consent_offers")
 Columns = dict[str, list[Any]]
 
 
@@ -57,6 +60,7 @@ def schema() -> pa.Schema:
             "expected_next_order_at": moment,
             "due_products": text,
             "best_action": text,
+            **dict.fromkeys(CONSENTS, pa.bool_()),
             "reasons": text,
             **{version(name): text for name in MODELS},
             "features_as_of": moment,
@@ -81,7 +85,7 @@ def scored(models: Mapping[str, Served], rows: Rows, now: datetime) -> Columns:
             columns[version(name)] = [models[name].version] * len(rows)
     columns |= care(rows)
     if OFFERS in models:
-        columns |= offer_columns(models, rows, columns, now)
+        columns |= offer_columns(models, rows, now)
     return columns | {"reasons": ["; ".join(each) or None for each in words]}
 
 
@@ -137,7 +141,7 @@ def portrait_columns(served: Served, rows: Rows, words: list[list[str]]) -> Colu
 
 
 def due_columns(served: Served, rows: Rows, words: list[list[str]]) -> Columns:
-    """What is due, as JSON lists of at most DUE products."""
+    """What is due, as JSON lists of at most DUE products; nothing for who wants no recommendations."""
     found = served.model.table(rows.columns, DUE)
     days = [f"probability_{each}d" for each in served.model.config.days]
     lists: list[list[dict[str, Any]]] = [[] for _ in rows.ids]
@@ -145,18 +149,28 @@ def due_columns(served: Served, rows: Rows, words: list[list[str]]) -> Columns:
         found.customer.tolist(),
         found.product_ids.tolist(),
         found.titles.tolist(),
-        found.due_in_days.round(1).tolist(),
+        found.due_in_days.round(6).tolist(),
         found.probability.round(6).tolist(),
         strict=True,
     ):
         told = {"product_id": product_id, "title": title or None, "due_in_days": due}
         lists[row].append(told | dict(zip(days, chances, strict=True)))
-    return {"due_products": [document(each) for each in lists]}
+    agreed = consents(rows, RECOMMEND).tolist()
+    return {
+        "due_products": [document(each) if yes else None for each, yes in zip(lists, agreed, strict=True)]
+    }
 
 
 def care(rows: Rows) -> Columns:
-    """What surveys and tickets say, where the shop has them."""
-    return {name: numbers(rows, name) for name in CARE}
+    """What surveys and tickets say, where the shop has them, and what the customer agreed to."""
+    agreed = {name: consents(rows, name).tolist() for name in CONSENTS}
+    return {name: numbers(rows, name) for name in CARE} | agreed
+
+
+def consents(rows: Rows, name: str) -> NDArray[np.bool_]:
+    """Who agreed: who has not said anything has not refused. Shape (customers,)."""
+    found = rows.columns.get(name)
+    return np.array([each is not False for each in found] if found is not None else [True] * len(rows), bool)
 
 
 def numbers(rows: Rows, name: str) -> list[Any]:
@@ -166,21 +180,19 @@ def numbers(rows: Rows, name: str) -> list[Any]:
     return [None if each != each else each for each in values.tolist()]
 
 
-def offer_columns(models: Mapping[str, Served], rows: Rows, columns: Columns, now: datetime) -> Columns:
+def offer_columns(models: Mapping[str, Served], rows: Rows, now: datetime) -> Columns:
+    """The action that the policy holds to be best, by its own segments, as endpoints ask it."""
     policy = models[OFFERS].model
-    if PORTRAIT not in models:
-        segments, stages = segment_table(policy, rows)
-        columns |= {"segment": segments, "lifecycle_stage": stages}
-    unknown = np.full(len(rows), None)
-    consent, tiers = (rows.columns.get(each, unknown) for each in ("consent_offers", "tier"))
+    segments, stages = segment_table(policy, rows)
+    tiers = rows.columns.get("tier", np.full(len(rows), None))
     best = functools.cache(lambda segment, tier: best_action(policy, segment, now, tier).offer_id)
     actions = [
-        "none" if agreed is False else best(segment, tier)
-        for segment, agreed, tier in zip(columns["segment"], consent, tiers, strict=True)
+        best(segment, tier) if agreed else "none"
+        for segment, agreed, tier in zip(segments, consents(rows, "consent_offers"), tiers, strict=True)
     ]
+    named = {} if PORTRAIT in models else {"segment": segments, "lifecycle_stage": stages}
     return {
-        "segment": columns["segment"],
-        "lifecycle_stage": columns["lifecycle_stage"],
+        **named,
         "best_action": actions,
         version(OFFERS): [models[OFFERS].version] * len(rows),
     }

@@ -6,15 +6,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from patron.errors import NoScores
 from patron.files import publish_folder, publish_json
+from patron.lake.tables import Lake
 from patron.settings import Settings
 
 if TYPE_CHECKING:
@@ -42,9 +46,11 @@ def part(settings: Settings, moment: date) -> Path:
 
 
 def moments(settings: Settings) -> list[date]:
-    """The cutoffs that were scored, oldest first."""
+    """The cutoffs of this lake that were scored, oldest first; those of a lake of before do not count."""
     found = folder(settings).glob("as_of=*/part.parquet")
-    return sorted(date.fromisoformat(each.parent.name.removeprefix("as_of=")) for each in found)
+    days = sorted(date.fromisoformat(each.parent.name.removeprefix("as_of=")) for each in found)
+    lake = Lake(settings.lake).facts()["lake_id"]
+    return [each for each in days if told(settings, each).get("lake_id") == lake]
 
 
 def state(columns: Columns) -> dict[str, list[Any]]:
@@ -73,14 +79,27 @@ def keep(settings: Settings, as_of: datetime, states: pa.Table, about: Mapping[s
     """
     import pyarrow.parquet as pq
 
-    with publish_folder(part(settings, as_of.date()).parent) as aside:
-        pq.write_table(states, aside / "part.parquet")
-        publish_json(aside / ABOUT, {**about, "scored_at": datetime.now(UTC)})
-    for old in moments(settings)[:-KEPT]:
-        shutil.rmtree(part(settings, old).parent)
-    found = summary(settings)
-    publish_json(folder(settings) / "summary.json", found)
+    with only_one(settings):
+        with publish_folder(part(settings, as_of.date()).parent) as aside:
+            pq.write_table(states, aside / "part.parquet")
+            publish_json(aside / ABOUT, {**about, "scored_at": datetime.now(UTC)})
+        for old in moments(settings)[:-KEPT]:
+            shutil.rmtree(part(settings, old).parent)
+        found = summary(settings)
+        publish_json(folder(settings) / "summary.json", found)
     return found
+
+
+@contextmanager
+def only_one(settings: Settings) -> Iterator[None]:
+    """Wait until no other process writes the history."""
+    folder(settings).mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder(settings) / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def summary(settings: Settings) -> dict[str, Any]:

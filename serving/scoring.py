@@ -56,7 +56,7 @@ class ValueTable:
 
 def churn_table(served: Served, rows: Rows, explain: int = 3) -> ChurnTable:
     """Churn scores. A customer without orders is `unknown`. One customer takes the model's shorter way."""
-    ordered = buyers(served.model, rows)
+    ordered = buyers(rows)
     if len(rows) == 1 and ordered[0] and isinstance(served.model, Churn):
         return judged(served.model, rows, explain)
     status = np.where(ordered, "scored", "unknown").astype("U32")
@@ -75,10 +75,8 @@ def churn_table(served: Served, rows: Rows, explain: int = 3) -> ChurnTable:
     )
 
 
-def buyers(model: Any, rows: Rows) -> NDArray[np.bool_]:
-    """Who ordered before: a model that reads browsing also gets rows of those who only looked."""
-    if not getattr(model, "browsing", ()):
-        return rows.known
+def buyers(rows: Rows) -> NDArray[np.bool_]:
+    """Who ordered before: a customer may also be known from what else the shop has of them."""
     return rows.known & ~np.isnan(column(rows.columns, "orders_total"))
 
 
@@ -98,7 +96,7 @@ def after(moment: datetime | None, days: float) -> datetime | None:
 
 def value_table(served: Served, rows: Rows, horizon_days: int, explain: int = 3) -> ValueTable:
     """Lifetime values over the horizon; the tier is that of the trained horizon. No orders: `unknown`."""
-    mask, model = rows.known, served.model
+    mask, model = buyers(rows), served.model
     known = clean((rows if mask.all() else rows.take(mask)).columns)
     found = model.predict(known, horizon_days)
     usual = found if horizon_days == model.horizon_days else model.predict(known, model.horizon_days)

@@ -39,7 +39,7 @@ class CustomerProfile(Answer):
     value: parts_of.Value | None
     expected_next_order_at: datetime | None
     due_products: list[parts_of.DueProduct]
-    """What the customer may need again soon, the most likely first."""
+    """What may be needed again soon, the most likely first; nothing for who wants no recommendations."""
     top_products: list[parts_of.TopProduct]
     top_categories: list[parts_of.TopCategory]
     nps: float | None
@@ -64,6 +64,7 @@ def profile(parts: Parts, customer_id: str) -> CustomerProfile:
     portrait = parts_of.portrait(parts.models.get(PORTRAIT), rows)
     segment, stage, action = parts_of.policy(parts, rows)
     loyalty = parts_of.loyalty(portrait)
+    recommendable = columns.get("consent_recommend") is not False
     return CustomerProfile(
         customer_id=customer_id,
         persona=parts_of.persona(portrait),
@@ -77,12 +78,12 @@ def profile(parts: Parts, customer_id: str) -> CustomerProfile:
         birthday=moment(columns.get("birthday"), date),
         signed_up_at=moment(columns.get("signed_up_at"), datetime),
         attributes=parts_of.attributes(columns.get("attributes")),
-        consent_recommend=columns.get("consent_recommend") is not False,
+        consent_recommend=recommendable,
         consent_offers=columns.get("consent_offers") is not False,
         churn=churn,
         value=parts_of.value(parts.models.get(lifetime_values.MODEL), rows),
         expected_next_order_at=next_order,
-        due_products=parts_of.due_products(parts.models.get(REPLENISHMENT), rows),
+        due_products=parts_of.due_products(parts.models.get(REPLENISHMENT), rows) if recommendable else [],
         top_products=parts_of.top_products(parts.models.get(RECOMMENDER), columns),
         top_categories=parts_of.top_categories(columns),
         nps=parts_of.number(columns.get("nps_score")),

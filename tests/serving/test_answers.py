@@ -188,6 +188,8 @@ def test_a_customer_without_orders_has_a_profile(client: Client) -> None:
     found = client.get("/v1/customers/eve").json()
     assert found["tier"] == "basic" and found["top_products"] == []
     assert found["expected_next_order_at"] is None and found["lifecycle_stage"] == "prospect"
+    assert found["churn"]["status"] == "unknown" and found["churn"]["churn_probability"] is None
+    assert found["value"]["expected_value"] is None and found["value"]["reasons"] == []
 
 
 def test_an_unknown_customer_is_404(client: Client) -> None:

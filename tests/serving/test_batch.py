@@ -12,6 +12,7 @@ import pyarrow.csv
 import pyarrow.parquet
 import pytest
 
+from features.build import built_cutoffs
 from patron.errors import NoChampion, NoScores, UsageError
 from patron.settings import Settings
 from serving.batch import score_all
@@ -72,6 +73,22 @@ def test_segments_and_actions_equal_those_of_the_profile(
         for one, other in zip(due, shown, strict=True):
             chances = {f"probability_{days}d": chance for days, chance in other["probability_within"].items()}
             assert {name: one[name] for name in chances} == pytest.approx(chances, abs=1e-6)
+            assert one["due_in_days"] == pytest.approx(other["due_in_days"], abs=1e-6)
+
+
+def test_who_refused_is_named_and_gets_no_products(scores: dict[str, dict[str, Any]], client: Client) -> None:
+    assert scores["ann"]["due_products"] and scores["ann"]["consent_recommend"]
+    assert scores["dan"]["due_products"] is None and scores["dan"]["consent_recommend"] is False
+    assert client.get("/v1/customers/dan").json()["due_products"] == []
+    assert scores["cleo"]["consent_offers"] is False and scores["cleo"]["best_action"] == "none"
+
+
+def test_a_cutoff_without_all_that_is_read_is_skipped(shop: Settings, tmp_path: Path) -> None:
+    """Half a scoring would look as if everybody had moved."""
+    outcome = score_all(shop, tmp_path / "scores.csv", history=len(CUTOFFS) - 1)
+    recent = set(built_cutoffs(shop, "customer_category_affinity"))
+    lacking = [f"{each:%Y-%m-%d}" for each in CUTOFFS if each not in recent]
+    assert outcome["skipped"] == lacking
 
 
 def test_segments_are_what_the_scores_add_up_to(client: Client, scores: dict[str, dict[str, Any]]) -> None:
@@ -94,7 +111,7 @@ def test_segments_need_a_scoring(shop: Settings, tmp_path: Path) -> None:
 
 
 def test_history_is_kept_by_cutoff(shop: Settings, scores: dict[str, Any]) -> None:
-    assert moments(shop) == [each.date() for each in CUTOFFS[-2:]]
+    assert moments(shop)[-2:] == [each.date() for each in CUTOFFS[-2:]]
 
 
 def test_reasons_are_text(scores: dict[str, dict[str, Any]]) -> None:

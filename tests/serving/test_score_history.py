@@ -114,6 +114,12 @@ def test_an_older_moment_scored_late_leaves_the_newest_one_in_the_summary(settin
     assert (found["as_of"], found["movements"]["since"]) == ("2024-05-15", "2024-05-01")
 
 
+def test_scorings_of_another_lake_do_not_count(settings: Settings) -> None:
+    about = {"models": {}, "horizon_days": 30, "lake_id": "another"}
+    found = score_history.keep(settings, NOW + timedelta(days=14), states(AFTER), about)
+    assert found["as_of"] == "2024-05-15" and score_history.moments(settings)[-1] == NOW.date()
+
+
 def test_old_moments_are_dropped(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(score_history, "KEPT", 2)
     later = NOW + timedelta(days=14)
@@ -154,6 +160,8 @@ def test_movements_need_two_scorings_and_a_date_among_them(settings: Settings, t
         moved(settings_of(tmp_path / "empty"))
     with pytest.raises(NoScores, match="There are: 2024-05-01, 2024-05-15"):
         moved(settings, "2024-05-02")
+    with pytest.raises(UsageError, match="need an earlier one"):
+        moved(settings, "2024-05-15")
     with pytest.raises(UsageError, match="is not a date"):
         moved(settings, "yesterday")
     with pytest.raises(UsageError, match=r"\.csv"):
