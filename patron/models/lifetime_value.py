@@ -162,8 +162,12 @@ class LifetimeValue(Model):
         inputs, start, expected = self.inputs(rows), self._start(rows), np.zeros(len(spent))
         for each in np.unique(fold):
             held = fold == each
-            grown = self._grown(inputs[~held], spent[~held], start[~held], seed, threads)
-            expected[held] = np.exp(grown.raw(inputs[held]) + start[held]) * self.mean_value
+            told = start[held]
+            if spent[~held].any():  # else the others have nothing to teach
+                told = told + self._grown(inputs[~held], spent[~held], start[~held], seed, threads).raw(
+                    inputs[held]
+                )
+            expected[held] = np.exp(told) * self.mean_value
         self.trees = self._grown(inputs, spent, start, seed, threads)
         return expected
 

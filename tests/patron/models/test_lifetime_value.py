@@ -167,6 +167,16 @@ def test_a_shop_where_nobody_came_back_is_still_answered():
     assert np.isfinite(model.predict(once).expected_value).all()
 
 
+@pytest.mark.parametrize("customers", [1, 2, 40])
+def test_a_single_spender_is_enough(customers):
+    """Where all who spent are in one fold, the others teach it nothing."""
+    made, spent = shop(customers, seed=1), np.zeros(customers)
+    spent[0] = 50.0
+    model = LifetimeValue(LifetimeValueConfig(trees=5))
+    model.fit(made.rows, spent, (spent > 0).astype(float), HORIZON, seed=1, threads=1)
+    assert np.isfinite(model.predict(made.rows).expected_value).all()
+
+
 @pytest.mark.parametrize("kind", ["lightgbm", "btyd"])
 def test_margin_is_told_where_it_is_learned(kind, tmp_path):
     """Every customer's margin is a quarter of the revenue: a quarter is predicted."""
