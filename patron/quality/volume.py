@@ -56,10 +56,18 @@ def counted(source: Source, now: datetime) -> dict[date, int]:
     week = monday(source.first) + timedelta(days=7)
     last = min(monday(source.newest), monday(now))
     found = {}
-    while week < last or (week == last and week + timedelta(days=7) <= now.astimezone(UTC).date()):
+    while week < last or (week == last and whole(source, week, now)):
         found[week] = int(rows.get((week - FIRST).days // 7, 0))
         week += timedelta(days=7)
     return found
+
+
+def whole(source: Source, week: date, now: datetime) -> bool:
+    """Whether the newest row's week is over, and was when it was imported: its rows may end within it."""
+    assert source.newest is not None
+    end = week + timedelta(days=7)
+    seen = [source.newest.date() + timedelta(days=1), *(each.date() for each in source.imported[-1:])]
+    return now.astimezone(UTC).date() >= end and max(seen) >= end
 
 
 def steady(rows: list[int]) -> bool:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from itertools import count
 
 import pytest
 
+from patron.lake.tables import Lake
 from patron.quality.report import quality
 from patron.quality.show import page
+from patron.quality.tables import opened
+from patron.quality.volume import volume
 from tests.patron.quality.conftest import START, daily
 
 LAST_MONTH = START + timedelta(days=253)
@@ -158,6 +162,26 @@ def test_a_week_that_is_not_over_is_not_judged(home, lines):
     found = quality(home(order_lines=some))
     assert found["alarms"] == []
     assert list(found["tables"]["order_lines"]["volume"]["weeks"])[-1] == "2024-09-23"
+
+
+@pytest.mark.parametrize(
+    ("days", "imported", "newest"),
+    [
+        (276, None, "2024-09-23"),  # until Wednesday, and nothing was imported since
+        (276, 276, "2024-09-23"),
+        (276, 280, "2024-09-30"),  # nobody bought from Thursday on
+        (280, None, "2024-09-30"),  # until Sunday
+    ],
+)
+def test_a_week_that_an_import_ended_in_is_not_judged(home, lines, days, imported, newest):
+    """Asked on the Tuesday after."""
+    some = [each for each in lines if each["ordered_at"] < START + timedelta(days=days)]
+    settings = home(order_lines=some)
+    with opened(settings, Lake(settings.lake)) as [source]:
+        moments = () if imported is None else (START + timedelta(days=imported, hours=3),)
+        found = volume(replace(source, imported=moments), START + timedelta(days=281))
+    assert list(found["weeks"])[-1] == newest
+    assert found["alarm"] is (imported == 280)
 
 
 def test_a_week_of_the_past_is_a_note(home, lines):
