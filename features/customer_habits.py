@@ -1,7 +1,8 @@
 """Customer habits: at which times of day and of the week somebody orders, and how dear what they take is.
 
-Times are those of the shop's own clock. How dear a product is, is its rank by mean price among the products
-of its category that were sold before the cutoff: 0 the cheapest, 1 the dearest.
+Times are those of the shop's own clock; a shop that tells days alone has no times of day. How dear a product
+is, is its rank by mean price among the products of its category that were sold before the cutoff: 0 the
+cheapest, 1 the dearest.
 """
 
 from __future__ import annotations
@@ -27,7 +28,12 @@ FIELDS: dict[str, FieldType] = dict.fromkeys(
 
 
 def times(moments: ibis.Table, time_zone: str, cutoff: int) -> ibis.Table:
-    """Orders of each customer by time of day and of the week; an order is of its first second."""
+    """Orders of each customer by time of day and of the week; an order is of its first second.
+
+    `timed` is how many of them have a time of day: 0 where every order of the shop has none.
+    """
+    import ibis
+
     bought = moments.filter(moments.is_order)
     orders = bought.group_by("customer_id", "order_id").agg(at=bought["at"].min())
     orders = orders.mutate(seconds=local(orders["at"], time_zone, cutoff))
@@ -37,11 +43,19 @@ def times(moments: ibis.Table, time_zone: str, cutoff: int) -> ibis.Table:
         name: (orders.second >= first * 3600) & (orders.second < last * 3600)
         for name, (first, last) in HOURS.items()
     }
-    return orders.group_by("customer_id").agg(
+    counted = orders.group_by("customer_id").agg(
         orders=orders.count(),
+        by_clock=orders.count(where=orders.second != 0),
+        by_utc=orders.count(where=orders["at"] % DAY != 0),
         weekend=orders.count(where=weekday(orders.day) >= SATURDAY),
         **{name: orders.count(where=inside) for name, inside in within.items()},
     )
+    return counted.mutate(timed=ibis.ifelse(dated(counted), 0, counted.orders))
+
+
+def dated(counted: ibis.Table) -> ibis.BooleanValue:
+    """Whether the shop tells days alone: every order is of midnight, on its clock or in UTC as imported."""
+    return (counted.by_clock.max().over() == 0) | (counted.by_utc.max().over() == 0)
 
 
 def ranks(sold: ibis.Table) -> ibis.Table:
@@ -79,11 +93,11 @@ def snapshot(staged: Staged, cutoff: int) -> ibis.Table:
     """One row for each customer with an order before the cutoff."""
     counted = times(before(staged.moments, cutoff), staged.time_zone, cutoff)
     found = counted.left_join(prices(before(staged.lines, cutoff)), "customer_id")
-    by_day = sum((found[name] for name in HOURS), start=found.orders * 0)
+    by_day = sum((found[name] for name in HOURS), start=found.timed * 0)
     return found.select(
         "customer_id",
-        **{f"{name}_share": ratio(found[name], found.orders) for name in HOURS},
-        night_share=ratio(found.orders - by_day, found.orders),
+        **{f"{name}_share": ratio(found[name], found.timed) for name in HOURS},
+        night_share=ratio(found.timed - by_day, found.timed),
         weekend_share=ratio(found.weekend, found.orders),
         price_percentile=ratio(found["rank"], found.ranked * PARTS),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -24,11 +24,12 @@ CUTOFFS = [START + timedelta(days=each) for each in (40, 90, 300, 431)]
 def habits(shop: Shop, cutoff: int, zone: str) -> dict[str, dict[str, Any]]:
     """Every customer's features, told from all lines before the cutoff."""
     ranks, found = price_ranks(shop.known(cutoff)), {}
+    timed = has_times(shop.by_customer(cutoff), zone)
     for customer, lines in shop.by_customer(cutoff).items():
         bought = [each for each in lines if not each["is_return"]]
         if bought:
             ranked = [ranks[each["product"]] for each in bought if on_sale(each) and each["product"] in ranks]
-            share = times(bought, zone)
+            share = times(bought, zone, timed)
             found[customer] = share | {
                 "price_percentile": sum(ranked) / (len(ranked) * 1_000_000) if ranked else None
             }
@@ -39,14 +40,28 @@ def on_sale(each: Line) -> bool:
     return not each["is_return"] and each["visible"]
 
 
-def times(bought: list[Line], zone: str) -> dict[str, float]:
+def has_times(by_customer: dict[str, list[Line]], zone: str) -> bool:
+    """Whether an order began at another time than midnight, by the clock of the shop and in UTC."""
+    starts: dict[tuple[str, str], int] = {}
+    for customer, lines in by_customer.items():
+        for each in lines:
+            if not each["is_return"]:
+                order = customer, each["order"]
+                starts[order] = min(each["at"], starts.get(order, each["at"]))
+    return all(
+        any(datetime.fromtimestamp(at, ZoneInfo(name)).time() != time() for at in starts.values())
+        for name in (zone, "UTC")
+    )
+
+
+def times(bought: list[Line], zone: str, timed: bool) -> dict[str, float | None]:
     first: dict[str, int] = {}
     for each in bought:
         first[each["order"]] = min(each["at"], first.get(each["order"], each["at"]))
     clocks = [datetime.fromtimestamp(at, ZoneInfo(zone)) for at in first.values()]
     of_day = [part_of_day(each.hour) for each in clocks]
     return {
-        **{f"{name}_share": of_day.count(name) / len(clocks) for name in set(of_day) | NAMES},
+        **{f"{name}_share": of_day.count(name) / len(clocks) if timed else None for name in NAMES},
         "weekend_share": sum(each.isoweekday() > 5 for each in clocks) / len(clocks),
     }
 
@@ -114,6 +129,49 @@ def test_a_weekend_begins_when_it_does_in_the_shop(tmp_path):
     late = line("a", "p", "2024-03-01T23:00:00")
     assert built(tmp_path / "one", "Europe/Berlin", "2024-05-01", late)["a"]["weekend_share"] == 1.0
     assert built(tmp_path / "two", ZONE, "2024-05-01", late)["a"]["weekend_share"] == 0.0
+
+
+OF_DAY = [f"{name}_share" for name in sorted(NAMES)]
+
+
+@pytest.mark.parametrize(
+    ("zone", "hour"),
+    [("UTC", "00:00:00"), ("Europe/Berlin", "23:00:00"), ("Europe/Berlin", "00:00:00")],
+    ids=["utc", "local", "imported in utc"],
+)
+def test_days_without_times_are_no_nights(tmp_path, zone, hour):
+    """Two Saturdays and a Wednesday, each at midnight; then somebody orders at a time."""
+    friday, saturday = ("2024-03-01", "2024-03-02") if hour == "23:00:00" else ("2024-03-02", "2024-03-09")
+    lines = [
+        line("ann", "p", f"{friday}T{hour}"),
+        line("ben", "p", f"2024-03-13T{hour}"),
+        line("ann", "p", f"{saturday}T{hour}", -1),
+        line("cid", "p", "2024-03-20T09:00:00"),
+    ]
+    before = built(tmp_path / "one", zone, "2024-03-20", *lines)
+    assert [before[name]["weekend_share"] for name in ("ann", "ben")] == [1.0, 0.0]
+    assert [row[name] for row in before.values() for name in OF_DAY] == [None] * 8
+    after = built(tmp_path / "two", zone, "2024-03-21", *lines)
+    assert [after[name]["night_share"] for name in ("ann", "ben", "cid")] == [1.0, 1.0, 0.0]
+    assert after["cid"]["morning_share"] == 1.0
+
+
+def test_every_customer_of_a_shop_that_tells_days(tmp_path):
+    """Some lines are of midnight by the shop's clock, later ones of another time."""
+    lines = [
+        each | {"ordered_at": datetime.combine(each["ordered_at"], time(), ZoneInfo(ZONE)).astimezone(UTC)}
+        if each["ordered_at"] < CUTOFFS[1]
+        else each
+        for each in odd_shop()["order_lines"]
+    ]
+    write_lake(tmp_path, order_lines=lines)
+    settings = settings_of(tmp_path).model_copy(update={"time_zone": ZONE})
+    build(settings, CUTOFFS[:3], [VIEW])
+    for moment, dated in zip(CUTOFFS, (True, True, False), strict=False):
+        found = rows_of(settings, VIEW, moment)
+        told = habits(Shop(lines), int(moment.timestamp()), ZONE)
+        assert {name: {field: row[field] for field in FIELDS} for name, row in found.items()} == told
+        assert all((row["night_share"] is None) is dated for row in found.values())
 
 
 def test_how_dear_is_told_within_the_category(tmp_path):
