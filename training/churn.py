@@ -18,6 +18,7 @@ from features.rows import Rows
 from patron.models import browsing
 from patron.models.base import Model
 from patron.models.churn import Churn
+from patron.models.waiting import Waiting
 from patron.settings import Settings
 from training import metrics, plots
 from training.bootstrap import Indices, Interval, Judgement, difference
@@ -56,6 +57,7 @@ class ChurnJob(CustomerJob):
 
     def forget(self) -> None:
         self.fitted: dict[tuple[str, tuple[datetime, ...]], Churn] = {}
+        self.waits: dict[tuple[datetime, ...], Waiting] = {}
         self.odds: dict[tuple[str, datetime], NDArray[np.float64]] = {}
 
     def inputs(self) -> list[str]:
@@ -102,7 +104,18 @@ class ChurnJob(CustomerJob):
         if kind == "mixed":
             return model.mix(self.raw("lightgbm", cutoffs), self.raw("logistic", cutoffs))
         past = stacked([self.data[each] for each in cutoffs])
-        return model.fit(past.rows.columns, churned(past), self.horizon_days, **self.chance())
+        wait = self.waiting(cutoffs, past)
+        return model.fit(past.rows.columns, churned(past), self.horizon_days, waiting=wait, **self.chance())
+
+    def waiting(self, cutoffs: list[datetime], past: Followed) -> Waiting:
+        """The wait for the next order, which is no candidate's matter: fitted once for all of them, and only
+        where a model may be judged or shipped."""
+        if cutoffs not in (self.learns(self.judged), self.learns(self.shipped)):
+            return Waiting()
+        if tuple(cutoffs) not in self.waits:
+            came = 1 - churned(past)
+            self.waits[tuple(cutoffs)] = Waiting.fit(past.rows.columns, came, self.horizon_days)
+        return self.waits[tuple(cutoffs)]
 
     def chance(self) -> dict[str, int]:
         return {"seed": self.settings.seed, "threads": self.settings.threads}

@@ -21,11 +21,9 @@ from patron.models.base import FeatureRows, Model, Reason
 from patron.models.buying import Buying
 from patron.models.calibration import Calibration
 from patron.models.logistic import Logistic
-from patron.models.mixed import Mixed
+from patron.models.mixed import Mixed, Scorer, joined, parts
 from patron.models.trees import Trees, TreesConfig
 from patron.models.waiting import Waiting
-
-Scorer = Trees | Logistic | Mixed
 
 EXPECTED = ("expected_orders",)
 """Purchase days that buy-till-you-die expects within the horizon: an input, never the score itself."""
@@ -98,11 +96,19 @@ class Churn(Model):
         return activity.references(activity.TYPES) | browsing.references(self.browsing)
 
     def fit(
-        self, rows: FeatureRows, churned: NDArray[Any], horizon_days: int, *, seed: int, threads: int = 1
+        self,
+        rows: FeatureRows,
+        churned: NDArray[Any],
+        horizon_days: int,
+        *,
+        seed: int,
+        threads: int = 1,
+        waiting: Waiting | None = None,
     ) -> Self:
         """Learn from rows of one or more cutoffs. churned: 1 when no order followed within `horizon_days`.
 
-        Raises DataError when there is no row, or all customers did the same.
+        waiting: one that was fitted on these rows before. Raises DataError when there is no row, or all
+        customers did the same.
         """
         outcome = activity.labels(rows, churned, "churned")
         if len(np.unique(outcome)) < 2:
@@ -111,7 +117,7 @@ class Churn(Model):
                 f"All {len(outcome)} customers {did} within {horizon_days} days. Use another horizon."
             )
         self.horizon_days, self.base_rate = horizon_days, float(outcome.mean())
-        self.waiting = Waiting.fit(rows, 1 - outcome, horizon_days)
+        self.waiting = waiting or Waiting.fit(rows, 1 - outcome, horizon_days)
         self.buying = Buying.fit(rows, seed=seed, orders_only=True) if self.config.kind != "recency" else None
         self.scorer = self.learned(self.inputs(rows), outcome, seed, threads)
         return self
@@ -273,20 +279,6 @@ class Churn(Model):
             model.config.trees_weight,
         )
         return model
-
-
-def parts(scorer: Scorer) -> tuple[Trees | None, Logistic | None]:
-    """What a scorer consists of."""
-    if isinstance(scorer, Mixed):
-        return scorer.trees, scorer.linear
-    return (scorer, None) if isinstance(scorer, Trees) else (None, scorer)
-
-
-def joined(trees: Trees | None, linear: Logistic | None, weight: float) -> Scorer | None:
-    """The scorer of these parts."""
-    if trees is not None and linear is not None:
-        return Mixed(trees, linear, weight)
-    return trees or linear
 
 
 def odds_times(probability: float, factor: float) -> float:

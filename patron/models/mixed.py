@@ -32,3 +32,20 @@ class Mixed:
         """What each input adds to the log-odds, shape (customers, inputs): TreeSHAP and the linear terms."""
         rest = (1 - self.weight) * self.linear.contributions(inputs)
         return self.weight * self.trees.contributions(inputs) + rest
+
+
+Scorer = Trees | Logistic | Mixed
+
+
+def parts(scorer: Scorer) -> tuple[Trees | None, Logistic | None]:
+    """What a scorer consists of."""
+    if isinstance(scorer, Mixed):
+        return scorer.trees, scorer.linear
+    return (scorer, None) if isinstance(scorer, Trees) else (None, scorer)
+
+
+def joined(trees: Trees | None, linear: Logistic | None, weight: float) -> Scorer | None:
+    """The scorer of these parts."""
+    if trees is not None and linear is not None:
+        return Mixed(trees, linear, weight)
+    return trees or linear
