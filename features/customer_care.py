@@ -66,7 +66,7 @@ def cases(tickets: ibis.Table, cutoff: int) -> ibis.Table:
 
 
 def snapshot(staged: Staged, cutoff: int) -> ibis.Table:
-    """One row for each customer with an answer or a ticket before the cutoff; no tickets count as 0."""
+    """One row for each customer with an answer or a ticket before the cutoff; null where they have none."""
     asked, helped = answers(staged.surveys, cutoff), cases(staged.tickets, cutoff)
     people = asked.select("customer_id").union(helped.select("customer_id"), distinct=True)
     found = people.left_join(asked, "customer_id").drop("customer_id_right")
@@ -75,10 +75,10 @@ def snapshot(staged: Staged, cutoff: int) -> ibis.Table:
         "customer_id",
         "nps_score",
         "nps_answered_at",
+        "open_tickets",
+        "tickets_365d",
         "last_ticket_at",
         "last_ticket_satisfied",
-        open_tickets=found.open_tickets.fill_null(0),
-        tickets_365d=found.tickets_365d.fill_null(0),
     )
 
 

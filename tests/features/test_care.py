@@ -78,10 +78,8 @@ def test_the_last_answer_before_the_cutoff_counts(tmp_path):
     found = care_of(tmp_path, surveys=surveys)
     assert {name: row["nps_score"] for name, row in found.items()} == {"a": 3.0, "c": 7.0}
     assert found["a"]["nps_answered_at"] == seconds(day("2024-03-01"))
-    assert (found["a"]["open_tickets"], found["a"]["tickets_365d"], found["a"]["last_ticket_at"]) == (
-        0,
-        0,
-        None,
+    assert [found["a"][name] for name in ("open_tickets", "tickets_365d", "last_ticket_at")] == [None] * 3, (
+        "of tickets nothing is known"
     )
 
 
@@ -128,8 +126,10 @@ def care(tables: dict[str, Any], customer: str, cutoff: int) -> dict[str, Any] |
     return {
         "nps_score": answer and answer["score"],
         "nps_answered_at": answer and seconds(answer["answered_at"]),
-        "open_tickets": len(open_ones),
-        "tickets_365d": sum(seconds(each["opened_at"]) >= cutoff - 365 * DAY for each in tickets),
+        "open_tickets": len(open_ones) if tickets else None,
+        "tickets_365d": sum(seconds(each["opened_at"]) >= cutoff - 365 * DAY for each in tickets)
+        if tickets
+        else None,
         "last_ticket_at": last and seconds(last["opened_at"]),
         "last_ticket_satisfied": None if last is None or last in open_ones else last["satisfied"],
     }
@@ -226,5 +226,7 @@ def test_online_is_offline_with_and_without_the_tables(tmp_path, full):
     assert online.known.tolist() == [full, full, False]
     assert online.columns["last_ticket_satisfied"].tolist() == [True if full else None, None, None]
     assert online.columns["preferred_channel"].tolist() == ["email" if full else None, None, None]
+    asked = online.columns["open_tickets"].astype(float)
+    assert np.array_equal(asked, [0 if full else np.nan, np.nan, np.nan], equal_nan=True)
     offline = latest(settings, wanted)
     assert np.array_equal(offline.columns["nps_score"], [np.nan, 8 if full else np.nan], equal_nan=True)
