@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import numpy as np
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from features.cutoffs import span
@@ -21,6 +22,7 @@ class Orders:
     """The orders of known customers, as arrays sorted by customer and time; opened once a job.
 
     `first` and `last` are the times (epoch seconds) of the first and the last order line of the lake.
+    `learned` is when the shop knew of each moment: as it happened, unless it arrived later.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -28,7 +30,7 @@ class Orders:
         try:
             staged = stage(engine, Lake(settings.lake), settings.home / "tmp" / "staged")
             moments = staged.moments.select(
-                *("customer_id", "at", "is_order", "cost_cents", "costed_cents"),
+                *("customer_id", "at", "ingested_at", "is_order", "cost_cents", "costed_cents"),
                 net=staged.moments.paid_cents - staged.moments.returned_cents,
             )
             found = moments.order_by("customer_id", "at").to_pyarrow()
@@ -37,6 +39,7 @@ class Orders:
             engine.disconnect()
         self.names = found["customer_id"].to_numpy(zero_copy_only=False).astype(str)
         self.at = found["at"].to_numpy()
+        self.learned = pc.max_element_wise(found["at"], found["ingested_at"]).to_numpy()
         self.is_order = found["is_order"].to_numpy(zero_copy_only=False).astype(bool)
         self.net, self.costed, self.cost = (
             found[name].to_numpy() / 100 for name in ("net", "costed_cents", "cost_cents")
@@ -45,10 +48,10 @@ class Orders:
     def costs(self, before: datetime) -> tuple[float, float]:
         """Of the year before a cutoff: the share of revenue of known cost, and the margin's share of that.
 
-        Both 0 where nothing was earned. Costs are the catalogue's of today.
+        As known at the cutoff. Both 0 where nothing was earned. Costs are the catalogue's of today.
         """
         end = before.timestamp()
-        year = (self.at < end) & (self.at >= end - 365 * DAY)
+        year = (self.learned < end) & (self.at >= end - 365 * DAY)
         net, costed, cost = (float(each[year].sum()) for each in (self.net, self.costed, self.cost))
         return (costed / net if net > 0 else 0.0), ((costed - cost) / costed if costed > 0 else 0.0)
 
@@ -87,8 +90,8 @@ class Orders:
         return np.array([found.get(each, np.inf) for each in ids], dtype=np.float64)
 
     def gaps(self, before: datetime | None = None) -> NDArray[np.float64]:
-        """Days between the purchase days of the same customer, all customers pooled."""
-        kept = self.is_order & (self.at < (before.timestamp() if before else np.inf))
+        """Days between the purchase days of the same customer known before a moment, all customers pooled."""
+        kept = self.is_order & (self.learned < (before.timestamp() if before else np.inf))
         days, names = self.at[kept] // DAY, self.names[kept]
         steps = np.diff(days)
         return steps[(names[1:] == names[:-1]) & (steps > 0)].astype(np.float64)

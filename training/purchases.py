@@ -27,7 +27,8 @@ SOLD_WITHIN_DAYS = 365
 class Purchases:
     """Every bought line of a visible product, oldest first, and what the shop says of its products.
 
-    `customers` and `products` name the codes; a guest's line has customer -1.
+    `customers` and `products` name the codes; a guest's line has customer -1. `learned` is when the shop knew
+    of a line: as it happened, unless it arrived later.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -41,7 +42,11 @@ class Purchases:
                 lines = lines.filter(lines.customer_id.isnull() | lines.customer_id.notin(sorted(refused)))
             found = (
                 lines.order_by("at", "order_id", "product_id")
-                .select("customer_id", "order_id", "product_id", "at", "paid_cents", "units_milli")
+                .select(
+                    *("customer_id", "order_id", "product_id", "at", "ingested_at"),
+                    "paid_cents",
+                    "units_milli",
+                )
                 .to_pyarrow()
             )
             self.facts = lake_table(engine, lake, "products").to_pyarrow()
@@ -54,6 +59,7 @@ class Purchases:
         launched = self.facts.filter(pc.is_valid(self.facts["available_from"]))
         self.product, self.products = coded(found["product_id"], launched["product_id"])
         self.at = found["at"].to_numpy()
+        self.learned = pc.max_element_wise(found["at"], found["ingested_at"]).to_numpy()
         units = np.maximum(found["units_milli"].to_numpy(), 1) / 1000
         self.price = found["paid_cents"].to_numpy() / 100 / units
         self.available_from = np.full(len(self.products), np.inf)
@@ -66,14 +72,14 @@ class Purchases:
             self.available_from[places[name]] = start
 
     def until(self, cutoff: datetime, *, profiles: bool = False) -> Interactions:
-        """Everything before the cutoff, over the products sold or launched in the year before it.
+        """Everything known before the cutoff, over the products sold or launched in the year before it.
 
         A product was launched when it became available, which a shop may not tell: it is then unknown until
         it is sold. Customers and orders are numbered anew: how many come later must not show in the numbers.
         With `profiles` it says where customers live today, which is no knowledge of a past cutoff.
         """
         end = int(cutoff.timestamp())
-        past = self.at < end
+        past = self.learned < end
         since = end - SOLD_WITHIN_DAYS * DAY
         launched = np.flatnonzero((self.available_from >= since) & (self.available_from < end))
         sold = np.union1d(self.product[past & (self.at >= since)], launched)

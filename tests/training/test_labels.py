@@ -90,6 +90,19 @@ def test_gaps_are_between_purchase_days_of_one_customer(orders):
     assert orders.gaps(before=datetime(2024, 3, 5, tzinfo=UTC)).tolist() == [1]
 
 
+@pytest.mark.parametrize(("arrived", "known"), [(None, True), ("2024-02-29", True), ("2024-03-01", False)])
+def test_what_the_shop_learned_of_later_was_not_known(tmp_path, arrived, known):
+    """The second tea came at half the price, and its line at another time."""
+    at = arrived and datetime.fromisoformat(arrived).replace(tzinfo=UTC)
+    lines = [line("ann", "tea", "2024-02-01"), line("ann", "tea", "2024-02-05", 1, 5, ingested_at=at)]
+    write_lake(tmp_path, order_lines=lines, products=COSTS)
+    orders = Orders(settings_of(tmp_path))
+    assert orders.gaps(CUTOFF).tolist() == [4] * known
+    assert orders.costs(CUTOFF) == (1, pytest.approx(7 / 15 if known else 6 / 10))
+    assert orders.gaps().tolist() == [4]
+    assert orders.after(["ann"], datetime(2024, 2, 1, tzinfo=UTC), 10)[0].tolist() == [2]
+
+
 def test_horizon_is_the_usual_gap_in_whole_weeks():
     assert churn_horizon(np.full(100, 14.0), 1000) == 14
     assert churn_horizon(np.full(100, 15.0), 1000) == 21
@@ -114,6 +127,7 @@ def test_the_horizon_knows_nothing_of_the_test_window(tmp_path: Path) -> None:
     for late in (range(300, 365, 10), range(300, 365, 30)):
         orders = Orders.__new__(Orders)
         orders.at = np.array([*range(0, 270, 10), *late, 365], dtype=np.int64) * DAY
+        orders.learned = orders.at
         orders.names = np.full(len(orders.at), "ann")
         orders.is_order = np.ones(len(orders.at), dtype=bool)
         orders.first, orders.last = 0.0, 365.0 * DAY

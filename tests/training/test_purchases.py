@@ -48,6 +48,17 @@ def test_nothing_at_or_after_the_cutoff_is_learned_from(purchases):
     assert "new" not in seen.product_ids
 
 
+@pytest.mark.parametrize(("arrived", "known"), [("2024-02-29", True), ("2024-03-01", False)])
+def test_a_line_is_learned_from_once_it_arrived(tmp_path, arrived, known):
+    late = line("ann", "cup", "2024-02-05", ingested_at=datetime.fromisoformat(arrived).replace(tzinfo=UTC))
+    write_lake(tmp_path, order_lines=[line("ann", "tea", "2024-02-01"), late])
+    purchases = Purchases(settings_of(tmp_path))
+    seen = purchases.until(CUTOFF)
+    assert seen.product_ids.tolist() == ["cup"] * known + ["tea"]
+    assert len(seen.at) == 1 + known
+    assert len(purchases.until(datetime(2024, 3, 2, tzinfo=UTC)).at) == 2
+
+
 def test_only_visible_products_sold_within_a_year_are_ranked(purchases):
     seen = purchases.until(CUTOFF)
     assert seen.product_ids.tolist() == ["cup", "tea"]
