@@ -1,4 +1,4 @@
-"""Commands of this room: `patron serve`, `patron score`, `patron keys create | list | revoke`."""
+"""Commands of this room: `patron serve`, `score`, `movements`, `calendar`, `keys create | list | revoke`."""
 
 from __future__ import annotations
 
@@ -85,6 +85,8 @@ def show_score(outcome: dict[str, Any], out: Console) -> None:
         out.print(console.table(column, [column, "customers"], list(counts.items())))
     for name in outcome["missing"]:
         out.print(f"Columns of {name} are empty: it was not promoted.")
+    if outcome["skipped"]:
+        out.print(f"Not scored, as not all that is read is built there: {', '.join(outcome['skipped'])}")
     for name, alarms in outcome["drift"].items():
         for alarm in alarms:
             out.print(f"Drift of {name}: {alarm}", markup=False, style="bold red")
@@ -134,6 +136,30 @@ def show_movements(found: dict[str, Any], out: Console) -> None:
         out.print(f"Some of it may be due to another version of {changed}.")
     if found.get("path"):
         out.print(f"{found['customers']:,} customers moved -> {found['path']}")
+
+
+@app.command()
+def calendar(
+    days: Annotated[int, typer.Option(min=1, max=365, help="How many days ahead.")] = 14,
+    to: Annotated[Path | None, typer.Option(help="File to write: .parquet or .csv.")] = None,
+    json: JsonOption = False,
+) -> None:
+    """Write what is due for whom in the coming days: products, orders, birthdays, anniversaries."""
+    from patron.settings import load_settings
+    from serving.calendar import care_calendar
+
+    console.answer(care_calendar(load_settings(), to, days), json, show_calendar)
+
+
+def show_calendar(found: dict[str, Any], out: Console) -> None:
+    """How much of what there is, and what was left out."""
+    title = f"{found['from']} to before {found['until']}"
+    out.print(console.table(title, ["kind", "rows"], list(found["kinds"].items())))
+    out.print(f"{found['rows']:,} rows for {found['customers']:,} customers -> {found['path']}")
+    for consent, count in found["refused"].items():
+        out.print(f"{count:,} customers withhold {consent}.")
+    for name in found["missing"]:
+        out.print(f"Nothing of {name}: it was not promoted.")
 
 
 @keys.command()
