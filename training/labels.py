@@ -14,12 +14,15 @@ from features.engine import connect
 from features.staging import stage
 from patron.lake.tables import Lake
 from patron.settings import Settings
+from training.consent import withheld
 
 DAY = 86_400
 
 
 class Orders:
     """The orders of known customers, as arrays sorted by customer and time; opened once a job.
+
+    Those of customers who do not want models to learn from them are left out.
 
     `first` and `last` are the times (epoch seconds) of the first and the last order line of the lake.
     `learned` is when the shop knew of each moment: as it happened, unless it arrived later.
@@ -33,6 +36,8 @@ class Orders:
                 *("customer_id", "at", "ingested_at", "is_order", "cost_cents", "costed_cents"),
                 net=staged.moments.paid_cents - staged.moments.returned_cents,
             )
+            if refused := withheld(settings):
+                moments = moments.filter(moments.customer_id.notin(sorted(refused)))
             found = moments.order_by("customer_id", "at").to_pyarrow()
             self.first, self.last = (each.timestamp() for each in span(staged))
         finally:
