@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import lightgbm
 
 MANY = 1024
-"""From so many rows on, a table of the trees' decisions answers sooner than LightGBM; the bits are the same."""
+"""From so many rows on a table of the decisions answers sooner than LightGBM; the bits are the same."""
 
 
 class TreesConfig(Config):
