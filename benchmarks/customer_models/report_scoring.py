@@ -20,7 +20,7 @@ def scoring(found: dict[str, Any]) -> Iterator[Any]:
         f"columns a customer; without {', '.join(found['missing']) or 'nothing'}"
     )
     yield (
-        "Protocol: a fresh process each, start and imports counted, in turn, the run of median CPU time; 2 "
+        "Protocol: a new process each, start and imports counted, in turn, the run of median CPU time; 2 "
         "threads at most. The loop scores with the same trees and says less: see customer_models/plain.py"
     )
     columns = ["scoring", "wall s", "CPU s", "customers a CPU second", "peak MB", "Patron / it, CPU", "wall"]
