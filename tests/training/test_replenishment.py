@@ -1,4 +1,4 @@
-"""Which products are bought again: what is learned, how it is judged, and that it sees nothing of the future."""
+"""Which products are bought again: what is learned, how it is judged, and that nothing later is seen."""
 
 from __future__ import annotations
 
