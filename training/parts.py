@@ -37,6 +37,8 @@ def half_life(trial: Trial, name: str = "half_life_days") -> float:
 def buy_again(trial: Trial) -> dict[str, Any]:
     return {
         "count_exponent": trial.suggest_float("count_exponent", 0.25, 3.0),
+        "lately_exponent": trial.suggest_float("lately_exponent", 0.0, 2.0),
+        "repeat_exponent": trial.suggest_float("repeat_exponent", 0.0, 1.5),
         "half_life_days": half_life(trial),
         "due_weight": trial.suggest_float("due_weight", 0.0, 3.0),
     }

@@ -10,14 +10,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from patron.models.asked import Asked, Few
-from patron.models.base import DAY, Config, CustomerHistory, Interactions, Recommender
+from patron.models.base import Config, CustomerHistory, Interactions, Recommender
 from patron.models.catalogue import Catalogue
 from patron.models.products import ProductIndex, read_arrays, read_config, write_arrays
+from patron.models.usual_intervals import UsualIntervals
+
+LEAST = 0.001
+"""No product is bought again by none or by all of its buyers."""
+LOG_2 = float(np.log(2))
 
 
 class BuyAgainConfig(Config):
     count_exponent: float = 1.5
     """Power of the times bought."""
+    lately_exponent: float = 0.8
+    """Power of 1 + the times bought in the last 91 days."""
+    repeat_exponent: float = 0.5
+    """Power of the odds that a buyer of the product buys it again."""
     half_life_days: float = 60.0
     """A product last bought this long ago counts half."""
     due_weight: float = 0.3
@@ -29,7 +38,10 @@ class BuyAgainConfig(Config):
 
 
 class BuyAgain(Recommender):
-    """Scores only what the history holds: times_bought^a * 2^(-days / half-life) * (1 + b * due)."""
+    """Scores only what the history holds, by the customer's habit and by how products are bought again.
+
+    times^a * (1 + times of 91 days)^c * odds of a repeat^r * 2^(-days / half-life) * (1 + b * due).
+    """
 
     Config = BuyAgainConfig
 
@@ -37,6 +49,7 @@ class BuyAgain(Recommender):
         self.config = config or BuyAgainConfig()
         self.product_ids: NDArray[np.str_] = np.zeros(0, dtype="U1")
         self.intervals: NDArray[np.float32] = np.zeros(0, dtype=np.float32)
+        self.repeat_rates: NDArray[np.float32] = np.zeros(0, dtype=np.float32)
 
     @cached_property
     def index(self) -> ProductIndex:
@@ -50,10 +63,20 @@ class BuyAgain(Recommender):
         seed: int = 0,
         threads: int = 1,
     ) -> None:
-        """Learn each product's usual interval in days. `seed` and `threads` are not needed."""
+        """Learn each product's usual interval in days and repeat rate. `seed`, `threads` are not needed."""
         self.product_ids = interactions.product_ids
-        self.__dict__.pop("index", None)
-        self.intervals = _usual_intervals(interactions)
+        for name in ("index", "log_odds"):
+            self.__dict__.pop(name, None)
+        usual = UsualIntervals.fit(interactions)
+        nothing = usual.repeat_rate == 0  # no gap was seen
+        self.intervals = np.where(nothing, np.nan, usual.intervals).astype(np.float32)
+        self.repeat_rates = usual.repeat_rates.astype(np.float32)
+
+    @cached_property
+    def log_odds(self) -> NDArray[np.float64]:
+        """Logarithm of the odds of a repeat, to the configured power; shape (n_products,)."""
+        rates = np.clip(self.repeat_rates.astype(np.float64), LEAST, 1 - LEAST)
+        return self.config.repeat_exponent * np.log(rates / (1 - rates))
 
     def scores(self, history: CustomerHistory) -> NDArray[np.float32]:
         """0 for everything that was never bought."""
@@ -72,12 +95,14 @@ class BuyAgain(Recommender):
     def strength(self, history: CustomerHistory, positions: NDArray[np.int64]) -> NDArray[np.float64]:
         """Score of each product of the history, shape (len(history),). positions: -1 where unknown."""
         days = np.maximum(history.days_since, 0.0)
-        counts = np.maximum(history.times_bought, 1).astype(np.float64)
-        lately = np.exp2(-days / self.config.half_life_days)
+        lately = days <= 91 if history.times_91d is None else history.times_91d
+        habit = self.config.count_exponent * history.log_times
+        habit += self.config.lately_exponent * np.log1p(lately)
+        if len(self.log_odds):
+            habit += self.log_odds[positions]
+        habit -= LOG_2 / self.config.half_life_days * days
         due = np.log(np.maximum(days, 0.5) / self.interval_days(history, positions)) / self.config.due_width
-        return (
-            counts**self.config.count_exponent * lately * (1 + self.config.due_weight * np.exp(-0.5 * due**2))
-        )
+        return np.exp(habit) * (1 + self.config.due_weight * np.exp(-0.5 * due**2))
 
     def interval_days(self, history: CustomerHistory, positions: NDArray[np.int64]) -> NDArray[np.float64]:
         """The customer's own interval, shrunk to the product's usual one; >= 1."""
@@ -89,30 +114,20 @@ class BuyAgain(Recommender):
         return np.maximum((own * gaps + usual * prior) / np.maximum(gaps + prior, 1e-9), 1.0)
 
     def save(self, folder: Path) -> None:
-        write_arrays(folder, self.config, product_ids=self.product_ids, intervals=self.intervals)
+        write_arrays(
+            folder,
+            self.config,
+            product_ids=self.product_ids,
+            intervals=self.intervals,
+            repeat_rates=self.repeat_rates,
+        )
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         model = cls(read_config(folder, BuyAgainConfig))
         stored = read_arrays(folder)
         model.product_ids, model.intervals = stored["product_ids"], stored["intervals"]
+        model.repeat_rates = stored.get(
+            "repeat_rates", np.full(len(model.product_ids), 0.5, dtype=np.float32)
+        )
         return model
-
-
-def _usual_intervals(interactions: Interactions) -> NDArray[np.float32]:
-    """Mean days between a customer's orders of each product, shape (n_products,); unseen: that of all."""
-    known = interactions.customer >= 0
-    keys = (interactions.at[known], interactions.order[known], interactions.product[known])
-    customer = interactions.customer[known]
-    order = np.lexsort((*keys[:2], keys[2], customer))
-    at, order_code, product = (each[order] for each in keys)
-    customer = customer[order]
-    same = (customer[1:] == customer[:-1]) & (product[1:] == product[:-1])
-    again = same & (order_code[1:] != order_code[:-1])
-    gaps = (at[1:] - at[:-1])[again] / DAY
-    size = len(interactions.product_ids)
-    total = np.bincount(product[1:][again], gaps, minlength=size)
-    seen = np.bincount(product[1:][again], minlength=size)
-    overall = gaps.mean() if len(gaps) else np.nan
-    # Ten gaps' worth of the overall mean keep a single odd repeat from standing for a product.
-    return ((total + 10 * overall) / (seen + 10)).astype(np.float32)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -64,3 +66,28 @@ def test_nothing_ever_repeated_still_gives_an_interval():
     model = fitted([("a", "x", 1), ("b", "x", 2)])
     assert np.isfinite(model.scores(once("x"))).all()
     assert model.interval_days(once("x"), np.array([0])) == pytest.approx([60])
+
+
+def test_a_product_that_is_bought_again_beats_one_that_is_not():
+    once_only = [(f"z{who}", "vase", 10) for who in range(40)]
+    model = fitted([*MILK_WEEKLY, *once_only])
+    assert better(model, history(("vase", 2, 10, 30), ("milk", 2, 10, 30)), "milk", "vase")
+    indifferent = fitted([*MILK_WEEKLY, *once_only], repeat_exponent=0, due_weight=0)
+    scores = indifferent.scores(history(("vase", 2, 10, 30), ("milk", 2, 10, 30)))
+    assert scores[0] == pytest.approx(scores[1])
+
+
+def test_lately_counts_beside_ever():
+    model = fitted(due_weight=0)
+    found = replace(history(("milk", 6, 10, 7), ("oil", 6, 10, 7)), times_91d=np.array([0, 6]))
+    assert better(model, found, "oil", "milk")
+
+
+def test_an_artifact_of_before_opens(tmp_path):
+    model = fitted(repeat_exponent=0)
+    model.save(tmp_path)
+    with np.load(tmp_path / "arrays.npz") as stored:
+        kept = {name: stored[name] for name in stored.files if name != "repeat_rates"}
+    np.savez(tmp_path / "arrays.npz", **kept)
+    asked = history(("milk", 6, 10, 7), ("oil", 2, 40, 30))
+    assert BuyAgain.load(tmp_path).scores(asked).tolist() == model.scores(asked).tolist()
