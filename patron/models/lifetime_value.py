@@ -18,6 +18,7 @@ from patron.models import activity, activity_reasons, value_inputs
 from patron.models.activity import Numbers, column
 from patron.models.base import FeatureRows, Model, Reason
 from patron.models.buying import Buying, known_customers
+from patron.models.calibration import Calibration
 from patron.models.conformal import Intervals
 from patron.models.past_value import history
 from patron.models.trees import Trees, TreesConfig
@@ -34,6 +35,9 @@ FLOOR = 1e-3
 class LifetimeValueConfig(TreesConfig):
     """What `configs/models/lifetime-value.toml` may set."""
 
+    trees: int = 300
+    regularization: float = 20.0
+    """L2 penalty on leaf values: trees that start from an expectation leave it only where many customers do."""
     kind: Literal["lightgbm", "btyd", "history"] = "lightgbm"
     """lightgbm: trees that correct btyd; btyd: Pareto/NBD x Gamma-Gamma as published, which learn from what
     was before a cutoff alone; history: the past repeats itself."""
@@ -67,7 +71,7 @@ class ValueEstimates:
     expected_orders: Numbers
     """Purchase days within the horizon."""
     probability_active: Numbers
-    """P(at least one order within the horizon), by Pareto/NBD."""
+    """P(at least one order within the horizon): Pareto/NBD's, calibrated by kind lightgbm."""
 
 
 class LifetimeValue(Model):
@@ -85,6 +89,7 @@ class LifetimeValue(Model):
         self.buying = Buying()
         self.trees: Trees | None = None
         self.intervals: Intervals | None = None
+        self.curve: Calibration | None = None
         self.tiers = [0.0, 0.0]
         self.orders_level = self.value_level = self.margin_share = 1.0
         self.mean_spend = self.mean_value = 0.0
@@ -128,6 +133,7 @@ class LifetimeValue(Model):
         margin_share: what one unit of revenue is worth (of margin), as features tell revenue only. Raises
         DataError when there is no row, or nobody spent anything.
         """
+        self.curve = None
         rows = dict(rows)  # of Clean rows answers are remembered that change during the fit
         spent = np.maximum(activity.labels(rows, values, "revenue"), 0)
         bought = activity.labels(rows, orders, "orders")
@@ -140,6 +146,7 @@ class LifetimeValue(Model):
         self.typical = np.median(habits(rows), axis=0).tolist()
         if self.config.kind == "lightgbm":
             self.orders_level = level(bought, self._orders(rows, horizon_days))
+            self.curve = curve(self._active(rows, horizon_days), bought > 0)
         self.usual = [
             max(float(np.nanmean(each)), 1e-9)
             for each in (self._orders(rows, horizon_days), self._spend(rows))
@@ -293,9 +300,9 @@ class LifetimeValue(Model):
     def _active(self, rows: FeatureRows, horizon: int) -> Numbers:
         chance = self.buying.active(rows, horizon)
         missing = np.isnan(chance)
-        if not missing.any():
-            return chance
-        return np.where(missing, -np.expm1(-history(rows, "orders", horizon)), chance)
+        if missing.any():
+            chance = np.where(missing, -np.expm1(-history(rows, "orders", horizon)), chance)
+        return chance if self.curve is None else self.curve(chance)
 
     def reasons(self, rows: FeatureRows, limit: int = 3) -> list[list[Reason]]:
         """For each customer what makes the value high; for those of low tier what makes it low."""
@@ -337,6 +344,7 @@ class LifetimeValue(Model):
                 "config": self.config.model_dump(),
                 "buying": self.buying.document(),
                 "intervals": self.intervals and self.intervals.document(),
+                "curve": self.curve and self.curve.document(),
                 "value_of": self.value_of,
                 **{name: getattr(self, name) for name in SAVED},
             },
@@ -350,6 +358,7 @@ class LifetimeValue(Model):
             setattr(model, name, document[name])
         model.buying = Buying.of(document["buying"])
         model.intervals = Intervals.of(document["intervals"]) if document["intervals"] else None
+        model.curve = Calibration.of(document["curve"]) if document.get("curve") else None
         if model.config.kind == "lightgbm":
             model.trees = Trees.load(folder / "trees.txt").ready()
         return model
@@ -358,6 +367,12 @@ class LifetimeValue(Model):
 def habits(rows: FeatureRows) -> Numbers:
     """log1p of HABITS, shape (customers, 3)."""
     return np.log1p(np.nan_to_num(np.maximum(activity.matrix(rows, HABITS), 0)))
+
+
+def curve(chance: Numbers, bought: NDArray[np.bool_]) -> Calibration | None:
+    """What share of customers of each chance bought; None where all did, or none."""
+    outcome = bought.astype(np.float64)
+    return Calibration.fit(chance, outcome) if 0 < outcome.sum() < len(outcome) else None
 
 
 def level(actual: Numbers, expected: Numbers) -> float:

@@ -167,6 +167,17 @@ def test_a_shop_where_nobody_came_back_is_still_answered():
     assert np.isfinite(model.predict(once).expected_value).all()
 
 
+def test_of_those_said_to_buy_so_many_do():
+    made, other = shop(3000, seed=1), shop(3000, seed=2)
+    model = LifetimeValue(LifetimeValueConfig(trees=5))
+    model.fit(made.rows, made.revenue, made.orders, HORIZON, seed=7, threads=1)
+    told, bought = model.predict(other.rows).probability_active, other.orders > 0
+    for low, high in ((0, 0.3), (0.3, 0.7), (0.7, 1)):
+        group = (told >= low) & (told < high)
+        assert group.sum() > 50
+        assert told[group].mean() == pytest.approx(bought[group].mean(), abs=0.06)
+
+
 @pytest.mark.parametrize("customers", [1, 2, 40])
 def test_a_single_spender_is_enough(customers):
     """Where all who spent are in one fold, the others teach it nothing."""
