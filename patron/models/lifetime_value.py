@@ -37,7 +37,7 @@ class LifetimeValueConfig(TreesConfig):
 
     trees: int = 300
     regularization: float = 20.0
-    """L2 penalty on leaf values: trees that start from an expectation leave it only where many customers do."""
+    """L2 penalty on leaf values: trees that start from an expectation leave it only for many customers."""
     kind: Literal["lightgbm", "btyd", "history"] = "lightgbm"
     """lightgbm: trees that correct btyd; btyd: Pareto/NBD x Gamma-Gamma as published, which learn from what
     was before a cutoff alone; history: the past repeats itself."""
