@@ -47,7 +47,10 @@ class FakeFeatures:
 class FakeChurn:
     """The probability is the feature `return_share`; nobody is without history."""
 
-    references: ClassVar = {"customer_activity:return_share": "Float64"}
+    references: ClassVar = {
+        "customer_activity:return_share": "Float64",
+        "customer_activity:orders_total": "Int64",
+    }
     horizon_days = 30
 
     def statuses(self, rows: Any) -> Any:

@@ -37,7 +37,7 @@ class Shop:
 @pytest.fixture
 def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
     monkeypatch.setattr(keys, "RECHECK_SECONDS", 0.05)
-    features = FakeFeatures({"kim": {"return_share": 0.75}})
+    features = FakeFeatures({"kim": {"return_share": 0.75, "orders_total": 3}})
     parts = parts_of(tmp_path, features, churn=FakeChurn())
     with started(build(lambda: parts).to_asgi()) as client:
         yield Shop(tmp_path, client, parts)

@@ -21,7 +21,7 @@ POOR = {"trees": 1, "leaves": 2, "shrinkage": 1e9}
 OFFERS = ("coupon-a", "coupon-b", "points-a", "points-b")
 SMALLER = {
     "churn": {"trees = 200": "trees = 40", "leaves = 8": "leaves = 4"},
-    "lifetime-value": {"trees = 200": "trees = 40", "leaves = 8": "leaves = 4"},
+    "lifetime-value": {"trees = 300": "trees = 40", "leaves = 8": "leaves = 4"},
     "recommender": {"factors = 64": "factors = 8\niterations = 4"},
 }
 
