@@ -194,14 +194,16 @@ class ChurnJob(CustomerJob):
 
         band = metrics.calibration_band(probability, self.settings.seed)
         whole = {"calibration_band": band, "churn_rate": float(outcome.mean())}
-        whole |= self.next_orders(cast(Churn, model))
+        whole |= self.next_orders(getattr(model, "waiting", None))
         return Judgement(measure, len(outcome), self.primary, self.slices(), whole)
 
-    def next_orders(self, model: Churn) -> dict[str, float]:
-        """How well the model tells when the next order comes."""
+    def next_orders(self, waiting: Waiting | None) -> dict[str, float]:
+        """How well a model tells when the next order comes; nothing for a rival that does not tell it."""
+        if waiting is None:
+            return {}
         rows = self.data[self.test].rows
         waits = self.orders.next_days(rows.ids, self.test)
-        return reliability(model.waiting, rows.columns, waits, self.horizon_days, self.settings.seed)
+        return reliability(waiting, rows.columns, waits, self.horizon_days, self.settings.seed)
 
     def figures(self, model: Model) -> dict[str, Figure]:
         test, churn = self.data[self.test], cast(Churn, model)
