@@ -18,11 +18,12 @@ from patron.errors import NoChampion, PatronError, UsageError
 from patron.files import sync
 from patron.lake.tables import Lake
 from patron.models.drift import drift_of
+from patron.offers.catalogue import Catalogue, shop_catalogue
 from patron.quality.status import keep_drift
 from patron.settings import Settings
-from serving import score_history
+from serving import best_offers, score_history
 from serving.bootstrap import Served, open_models
-from serving.score_columns import CHURN, MODELS, PORTRAIT, VALUE, Columns, schema, scored
+from serving.score_columns import CHURN, MODELS, OFFERS, PORTRAIT, VALUE, Columns, schema, scored
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -101,6 +102,7 @@ class Scoring:
     moment: datetime
     models: Mapping[str, Served]
     rows: Rows
+    catalogue: Catalogue
     counts: dict[str, Counter[Any]] = field(default_factory=lambda: {name: Counter() for name in COUNTED})
     states: list[pa.Table] = field(default_factory=list)
     answers: dict[str, list[Any]] = field(default_factory=lambda: {name: [] for name in FOLLOWED})
@@ -118,7 +120,11 @@ class Scoring:
         wanted = [each for each in ALSO if each in offered]
         for served in models.values():
             wanted += served.model.references
-        return cls(settings, moment, models, snapshot(settings, list(dict.fromkeys(wanted)), moment))
+        catalogue = shop_catalogue(settings)
+        if OFFERS in models:
+            wanted += [each for each in best_offers.references(catalogue.offers) if each in offered]
+        rows = snapshot(settings, list(dict.fromkeys(wanted)), moment)
+        return cls(settings, moment, models, rows, catalogue)
 
     def run(self, write: Callable[[Columns], None], advance: Advance = lambda done, total: None) -> None:
         """Score some thousands at a time; `write` gets the columns of each."""
@@ -127,7 +133,7 @@ class Scoring:
         now = self.moment if self.settings.clock == "data" else datetime.now(UTC)
         for start in range(0, max(len(self.rows), 1), CHUNK):
             part = self.rows.take(np.arange(start, min(start + CHUNK, len(self.rows))))
-            columns = scored(self.models, part, now)
+            columns = scored(self.models, self.catalogue, part, now)
             write(columns)
             self.states.append(pa.table(score_history.state(columns), schema=score_history.schema()))
             for name, counter in self.counts.items():

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from patron.offers.catalogue import shop_catalogue
+from serving.best_offers import best_action
 from serving.bootstrap import Parts, Served
 from serving.endpoints import churn_scores, lifetime_values, next_best_offers
-from serving.endpoints.next_best_offers import Offer, consents, no_offer, offered, tier
+from serving.endpoints.next_best_offers import Offer, consents, no_offer, offered
 from serving.operations import Answer
 from serving.portraits import PortraitTable, portrait_table
-from serving.scoring import best_action, churn_table, segment_table, value_table
+from serving.scoring import churn_table, segment_table, value_table
 from serving.shapes import Because, because
 
 if TYPE_CHECKING:
@@ -177,7 +179,7 @@ def policy(parts: Parts, rows: Rows) -> tuple[str | None, str | None, Offer | No
     segments, stages = segment_table(served.model, rows)
     if not consents(rows):
         return segments[0], stages[0], no_offer()
-    best = best_action(served.model, segments[0], parts.now(), tier(rows))
+    best = best_action(served.model, shop_catalogue(parts.settings), rows, parts.now())
     return segments[0], stages[0], offered([best])[0]
 
 

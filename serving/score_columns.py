@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -14,9 +13,11 @@ from numpy.typing import NDArray
 
 from patron.models.activity import clean
 from patron.models.base import Reason
+from patron.offers.catalogue import Catalogue
+from serving.best_offers import best_arms
 from serving.bootstrap import Served
 from serving.portraits import portrait_table
-from serving.scoring import best_action, churn_table, segment_table, value_table
+from serving.scoring import churn_table, segment_table, value_table
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -74,7 +75,7 @@ def version(name: str) -> str:
     return f"{short}_model_version"
 
 
-def scored(models: Mapping[str, Served], rows: Rows, now: datetime) -> Columns:
+def scored(models: Mapping[str, Served], catalogue: Catalogue, rows: Rows, now: datetime) -> Columns:
     """Every column of some customers."""
     columns: Columns = dict.fromkeys(schema().names, [None] * len(rows))
     columns |= {"customer_id": rows.ids, "features_as_of": [rows.as_of] * len(rows)}
@@ -85,7 +86,7 @@ def scored(models: Mapping[str, Served], rows: Rows, now: datetime) -> Columns:
             columns[version(name)] = [models[name].version] * len(rows)
     columns |= care(rows)
     if OFFERS in models:
-        columns |= offer_columns(models, rows, now)
+        columns |= offer_columns(models, catalogue, rows, now)
     return columns | {"reasons": ["; ".join(each) or None for each in words]}
 
 
@@ -180,20 +181,15 @@ def numbers(rows: Rows, name: str) -> list[Any]:
     return [None if each != each else each for each in values.tolist()]
 
 
-def offer_columns(models: Mapping[str, Served], rows: Rows, now: datetime) -> Columns:
+def offer_columns(models: Mapping[str, Served], catalogue: Catalogue, rows: Rows, now: datetime) -> Columns:
     """The action that the policy holds to be best, by its own segments, as endpoints ask it."""
     policy = models[OFFERS].model
     segments, stages = segment_table(policy, rows)
-    tiers = rows.columns.get("tier", np.full(len(rows), None))
-    best = functools.cache(lambda segment, tier: best_action(policy, segment, now, tier).offer_id)
-    actions = [
-        best(segment, tier) if agreed else "none"
-        for segment, agreed, tier in zip(segments, consents(rows, "consent_offers"), tiers, strict=True)
-    ]
     named = {} if PORTRAIT in models else {"segment": segments, "lifecycle_stage": stages}
+    worth, best = best_arms(policy, catalogue, rows, now)
     return {
         **named,
-        "best_action": actions,
+        "best_action": [worth.names[arm] for arm in best.tolist()],
         version(OFFERS): [models[OFFERS].version] * len(rows),
     }
 

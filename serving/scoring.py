@@ -130,15 +130,3 @@ def segment_table(policy: Any, rows: Rows) -> tuple[list[str], list[str]]:
         PROSPECT if stage == PROSPECT else segment for segment, stage in zip(segments, stages, strict=True)
     ]
     return named, stages
-
-
-class Greedy:
-    """Stands where a policy draws at random: takes what is most probable, what it holds to be best."""
-
-    def choice(self, size: int, p: NDArray[np.float64]) -> int:
-        return int(np.argmax(p))
-
-
-def best_action(policy: Any, segment: str, now: datetime, tier: str | None) -> Any:
-    """The arm (`none` is one) that the policy holds to be best on any channel. Nothing is drawn or logged."""
-    return policy.decide(segment, now, None, 1, Greedy(), tier)[0]

@@ -1,50 +1,29 @@
-"""Next best offer: which one to show to a customer of a segment, or none, and with what chance."""
+"""Next best offer: what each offer adds beside showing nothing, and with what chance each is shown."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
-from pydantic import Field, field_validator
+from numpy.typing import NDArray
+from pydantic import Field
 
 from patron.errors import DataError
 from patron.files import publish_json
-from patron.models.base import Config, Model, Reason
-from patron.models.response_rates import NONE, Exposures, ResponseRates
+from patron.models.activity import DERIVED, INPUTS, Numbers, column, matrix, references, size
+from patron.models.base import Config, FeatureRows, Model, Reason
+from patron.models.offer_log import OfferLog
+from patron.models.offer_worth import Learned, OfferDecision, Worth, number
+from patron.models.response_rates import VALUE_STRENGTH, ResponseRates
 from patron.models.segments import Segments
+from patron.offers.exploration import draw, propensities, thompson_shares
+from patron.offers.terms import NONE, OfferTerms
 
-ON_CONVERSION = frozenset({"coupon", "percent_off", "free_shipping", "upgrade", "points"})
-"""Kinds that cost something only when a customer takes them up."""
-
-
-class OfferTerms(Config):
-    """One offer: to whom, where and when it may be shown."""
-
-    offer_id: str
-    name: str = ""
-    kind: str = "coupon"
-    group: str = ""
-    """Campaign type: offers of one group lend each other evidence. Empty: the kind."""
-    cost: float = Field(default=0.0, ge=0, allow_inf_nan=False)
-    """Of one conversion for kinds in `ON_CONVERSION`, of one showing for others; in the shop's currency."""
-    valid_from: datetime | None = None
-    valid_to: datetime | None = None
-    """Shown before this moment only."""
-    channels: tuple[str, ...] = ()
-    """Empty: any."""
-    min_tier: str | None = None
-    """The lowest customer tier that may see it."""
-
-    @field_validator("valid_from", "valid_to")
-    @classmethod
-    def in_utc(cls, moment: datetime | None) -> datetime | None:
-        """A moment without a time zone is taken as UTC."""
-        return moment.replace(tzinfo=UTC) if moment and moment.tzinfo is None else moment
+NAMES = (*INPUTS, *DERIVED)
+"""What the effect is told apart by."""
 
 
 class OfferPolicyConfig(Config):
@@ -52,35 +31,33 @@ class OfferPolicyConfig(Config):
 
     epsilon: float = Field(default=0.1, ge=0, le=1)
     """Share of decisions drawn uniformly over the eligible arms, `none` among them: learning lives on it."""
+    thompson: float = Field(default=0.1, ge=0, le=1)
+    """Share of decisions drawn by the chance of being best, where an offer has no evidence yet."""
+    outcome: Literal["order", "margin"] = "order"
+    """What the effect is learned on: whether a customer orders, or the margin of the window. Orders are less
+    noisy, the margin also sees larger baskets."""
+    outcome_days: int = Field(default=28, ge=1)
+    """Days after a showing within which orders count."""
     margin_rate: float = Field(default=0.3, gt=0, le=1)
-    """Share of a conversion's value that the shop keeps, before the offer's cost."""
+    """Share of revenue that the shop keeps where its products tell no costs."""
     prior_rate: float = Field(default=0.02, gt=0, lt=1)
     """Response rate believed before anything was shown."""
     prior_strength: float = Field(default=50.0, gt=0)
     """Exposures that a level's parent is worth."""
-    tiers: tuple[str, ...] = ("bronze", "silver", "gold", "platinum")
-    """Customer tiers, the lowest first."""
-
-
-@dataclass(frozen=True)
-class OfferDecision:
-    """One line of an answer. Uplift is in response rate, margin in currency: both beside showing nothing."""
-
-    offer_id: str
-    expected_uplift: float
-    expected_margin: float
-    propensity: float
-    """P(this arm is shown first), given the same eligible arms."""
-    reasons: list[Reason]
+    randomised_policies: tuple[str, ...] = ("patron-offers",)
+    """Policies, as exposures name them, that drew by chance with the propensities they logged. What others
+    showed counts as observed only: responses are learned from it, effects are not."""
+    least_exposures: int = Field(default=200, ge=1)
+    """An arm, or the control, with fewer exposures has no evidence: no effect is told from it."""
 
 
 class OfferPolicy(Model):
-    """Greedy on expected margin over arms, with a uniform floor.
+    """Greedy on expected incremental margin, with a Thompson share for offers without evidence and a floor.
 
-    expected_margin = rate * (value * margin_rate - cost) - the same of `none`, where kinds outside
-    ON_CONVERSION cost as much at every showing; expected_uplift = rate - rate of `none`. While nobody was
-    left without an offer, `none` counts as 0 and a reason `observational` says so: responders may be those
-    who would have bought anyway.
+    margin = effect on ordering x margin of an order - expected cost (or the effect on the margin itself,
+    less the cost). The effect is learned on randomised exposures alone (`patron.models.uplift`); where no
+    model is shown to be better than the average, everybody is treated alike. Without evidence the best arm
+    is `none`, and offers are shown by the two shares alone, so that evidence comes about.
     """
 
     Config = OfferPolicyConfig
@@ -89,145 +66,312 @@ class OfferPolicy(Model):
         self.config = config or OfferPolicyConfig()
         self.segments = Segments()
         self.offers: tuple[OfferTerms, ...] = ()
+        """As they were at the fit."""
         self.rates = ResponseRates({})
-        self._known: dict[str, dict[str, OfferDecision]] = {}
+        self.order_margins: dict[str, float] = {}
+        self.effects: Any = None
+        self.learned = Learned()
+        self._shares: dict[tuple[Any, ...], Numbers] = {}
 
     @property
     def references(self) -> dict[str, str]:
-        """Feast reference -> type of every feature that the segments read."""
-        return self.segments.references
+        """Feast reference -> type of every feature that the segments and the effect read."""
+        return {**references(INPUTS), **self.segments.references}
 
     def fit(
         self,
-        exposures: Exposures,
+        log: OfferLog | None,
         offers: Sequence[OfferTerms],
         segments: Segments | None = None,
         *,
+        alike: bool = False,
         seed: int = 0,
         threads: int = 1,
     ) -> Self:
-        """Count responses by (segment, offer). Neither exposures nor offers are needed; nothing is random.
+        """Count responses, and learn effects where chance decided. Neither exposures nor offers are needed.
 
-        Raises DataError when two offers share an id, or one is called `none`.
+        alike: treat everybody by the average effect, the baseline. Raises DataError when two offers share an
+        id.
         """
-        ids = [each.offer_id for each in offers]
-        if len(set(ids)) < len(ids) or NONE in ids:
-            raise DataError(f"Offers need ids of their own, other than '{NONE}'.")
-        self.offers, self.segments = tuple(offers), segments or self.segments
-        groups = {each.offer_id: each.group or each.kind for each in offers}
-        self.rates = ResponseRates.fit(exposures, groups, self.config.prior_rate, self.config.prior_strength)
-        self._known = {}
+        if len({each.offer_id for each in offers}) < len(offers):
+            raise DataError("Two offers share an id. Give each its own.")
+        self.segments, self._shares = segments or self.segments, {}
+        self.offers = tuple(offers)
+        self.rates = ResponseRates({}, self.config.prior_rate, self.config.prior_strength)
+        self.order_margins, self.effects, self.learned = {}, None, Learned()
+        if log is not None and len(log):
+            self._count(log)
+            self._learn(log, alike, seed, threads)
         return self
 
+    def _count(self, log: OfferLog) -> None:
+        segment = self.segments.segment(log.rows)
+        seen = {
+            "offer_id": log.offer_id,
+            "segment": segment,
+            "converted": log.converted,
+            "value": log.value,
+        }
+        self.rates = ResponseRates.fit(seen, self.groups, self.config.prior_rate, self.config.prior_strength)
+        self.order_margins = order_margins(segment, log.ordered, log.margin)
+
+    def _learn(self, log: OfferLog, alike: bool, seed: int, threads: int) -> None:
+        log = log.take(log.randomised)
+        arms = {NONE: NONE, **self.groups}
+        treatment = np.array([arms.get(each, each) for each in log.offer_id.tolist()], dtype=np.str_)
+        names, counts = np.unique(treatment, return_counts=True)
+        enough = names[counts >= self.config.least_exposures]
+        if NONE not in enough or len(enough) < 2:
+            return
+        kept = np.isin(treatment, enough)
+        log, treatment = log.take(kept), treatment[kept]
+        from patron.models.uplift import average, choose
+
+        learn = average if alike else choose
+        amounts = self.config.outcome == "margin"
+        found = learn(
+            NAMES,
+            matrix(log.rows, NAMES),
+            treatment,
+            log.margin if amounts else log.ordered,
+            log.propensity,
+            kind="amount" if amounts else "binary",
+            seed=seed,
+            threads=threads,
+        )
+        self.effects = found.model
+        self.learned = Learned(found.name, found.reason, found.table)
+
+    @property
+    def groups(self) -> dict[str, str]:
+        """Offer -> the treatment that it stands under."""
+        return {each.offer_id: each.arm for each in self.offers}
+
+    def worth(self, rows: FeatureRows, offers: Sequence[OfferTerms]) -> Worth:
+        """What each offer adds for each customer, whatever its terms: eligibility is the caller's."""
+        segments = self.segments.segment(rows)
+        response = self._responses(segments, offers)
+        costs = np.array([each.cost for each in offers])
+        on_conversion = np.array([each.costs_on_conversion for each in offers], dtype=bool)
+        cost = costs * np.where(on_conversion, response, 1.0)
+        effect, without, evidence = self._effects(rows, offers)
+        gain = (
+            effect
+            if self.config.outcome == "margin"
+            else effect * self._order_margin(rows, segments)[:, None]
+        )
+        uplift = np.full_like(effect, np.nan) if self.config.outcome == "margin" else effect
+        nothing = np.zeros((len(segments), 1))
+        return Worth(
+            tuple(offers),
+            segments,
+            np.hstack([nothing, uplift]),
+            np.hstack([nothing, gain - cost]),
+            np.hstack([nothing, cost]),
+            np.array([True, *evidence], dtype=bool),
+            without,
+        )
+
+    def _effects(
+        self, rows: FeatureRows, offers: Sequence[OfferTerms]
+    ) -> tuple[Numbers, Numbers, NDArray[np.bool_]]:
+        """(effect of each offer (customers, offers), outcome without any (customers,), which are known)."""
+        n = size(rows)
+        if self.effects is None:
+            unknown = np.full(n, np.nan)
+            return np.full((n, len(offers)), np.nan), unknown, np.zeros(len(offers), dtype=bool)
+        places = {name: place for place, name in enumerate(self.effects.arms)}
+        groups = self.groups
+        own = [places.get(groups.get(each.offer_id, each.arm), -1) for each in offers]
+        inputs = matrix(rows, NAMES)
+        found = np.hstack([self.effects.effects(inputs), np.full((n, 1), np.nan)])
+        evidence = np.array([place >= 0 for place in own], dtype=bool)
+        return found[:, own] if own else np.zeros((n, 0)), self.effects.without(inputs), evidence
+
+    def _responses(self, segments: NDArray[np.str_], offers: Sequence[OfferTerms]) -> Numbers:
+        """P(taken up | shown), shape (customers, offers)."""
+        names, place = np.unique(segments, return_inverse=True)
+        rates = [[self.rates.response(str(name), each.offer_id).rate for each in offers] for name in names]
+        return np.array(rates, dtype=np.float64).reshape(len(names), len(offers))[place]
+
+    def _order_margin(self, rows: FeatureRows, segments: NDArray[np.str_]) -> Numbers:
+        """Margin that one more customer who orders brings within the window, shape (customers,)."""
+        if not self.order_margins:
+            return np.nan_to_num(column(rows, "mean_order_value")) * self.config.margin_rate
+        return np.array([self.order_margin(str(each)) for each in segments], dtype=np.float64)
+
+    def order_margin(self, segment: str) -> float:
+        """Of a segment; of all customers for one never seen; 0 where nothing was ever shown."""
+        return self.order_margins.get(segment, self.order_margins.get("", 0.0))
+
     def decide(
-        self,
-        segment: str,
-        now: datetime,
-        channel: str | None,
-        limit: int,
-        rng: np.random.Generator,
-        tier: str | None = None,
+        self, rows: FeatureRows, row: int, offers: Sequence[OfferTerms], limit: int, rng: np.random.Generator
     ) -> list[OfferDecision]:
         """One arm drawn by its propensity, then the best other offers that add margin, at most `limit`.
 
-        `none` is drawn alone. Consent, budgets and daily caps are the caller's. `now` needs a time zone.
+        offers: those that may be made to this customer now. `none` is drawn alone.
         """
-        arms = self.propensities(segment, now, channel, tier)
-        names = list(arms)
-        first = names[int(rng.choice(len(names), p=np.array(list(arms.values()))))]
-        worth = self._worth(segment)
-        others = sorted(
-            (name for name in names if name not in (first, NONE)), key=lambda name: self._order(worth, name)
+        return self.decided(self.worth(rows, offers), row, limit, rng)
+
+    def decided(self, worth: Worth, row: int, limit: int, rng: np.random.Generator) -> list[OfferDecision]:
+        """`decide`, where the worth is known already."""
+        chances, margin, best = self.propensities(worth, row), worth.known_margin[row], self.best(worth, row)
+        first = draw(chances, rng)
+        others = [each for each in self.order(worth, row) if each not in (0, first) and margin[each] > 0]
+        shown = [first] if first == 0 else [first, *others][: max(limit, 1)]
+        return [
+            self.told(worth, row, each, float(chances[each]), each == first and each != best)
+            for each in shown
+        ]
+
+    def order(self, worth: Worth, row: int) -> list[int]:
+        """Arms by expected margin; `none` wins a tie, then the smaller id."""
+        names, margin = worth.names, worth.known_margin[row]
+        return sorted(range(len(names)), key=lambda each: (-margin[each], each != 0, names[each]))
+
+    def best(self, worth: Worth, row: int) -> int:
+        """The arm of the highest expected margin; 0, `none`, where no offer adds any."""
+        return self.order(worth, row)[0]
+
+    def propensities(self, worth: Worth, row: int, may: NDArray[np.bool_] | None = None) -> Numbers:
+        """P(shown first) of every arm, `none` first; they add up to 1.
+
+        may: which offers may be made, shape (offers,); all by default. The others have 0.
+        """
+        allowed = np.ones(len(worth.names), dtype=bool)
+        if may is not None:
+            allowed[1:] = may
+        best = next(each for each in self.order(worth, row) if allowed[each])
+        kept = np.flatnonzero(allowed)
+        shares = self._explored(str(worth.segments[row]), worth, kept, best)
+        place = int(np.searchsorted(kept, best))
+        found = np.zeros(len(allowed))
+        found[kept] = propensities(place, shares, self.config.epsilon, self.config.thompson, len(kept))
+        return found
+
+    def _explored(self, segment: str, worth: Worth, kept: NDArray[np.int64], best: int) -> Numbers | None:
+        """P(each unknown offer, or none of them, is best) by the responses so far, over the arms `kept`.
+
+        None where all are known, or no share is left to them. What falls to none of them is the best arm's.
+        """
+        if worth.evidence[kept].all() or not self.config.thompson:
+            return None
+        offers = [(worth.offers[arm - 1], bool(worth.evidence[arm])) for arm in kept[1:].tolist()]
+        key = (segment, tuple((each.offer_id, each.cost, evidence) for each, evidence in offers))
+        if key not in self._shares:
+            self._shares[key] = self._thompson(segment, offers)
+        shares = self._shares[key]
+        if best:
+            shares = shares.copy()
+            shares[np.searchsorted(kept, best)] += shares[0]
+            shares[0] = 0.0
+        return shares
+
+    def _thompson(self, segment: str, offers: Sequence[tuple[OfferTerms, bool]]) -> Numbers:
+        """Beta posteriors of response rates, worth the margin of an order less the cost; `none` is worth 0.
+
+        offers: with whether there is evidence of each.
+        Where no order was ever seen an order counts 1 and costs are not counted. Offers with evidence take no
+        part: they are no longer a question.
+        """
+        value = self.order_margin(segment)
+        counted = 1.0 if value > 0 else 0.0
+        value = value or 1.0
+        known = self.rates.response(segment, NONE).rate * value
+        prior, gain, offset = [(1.0, 1.0)], [0.0], [0.0]
+        for each, evidence in offers:
+            found = self.rates.response(segment, each.offer_id)
+            weight = found.shown + self.config.prior_strength
+            cost = counted * each.cost
+            prior.append((found.rate * weight, (1 - found.rate) * weight))
+            gain.append(0.0 if evidence else value - cost * each.costs_on_conversion)
+            offset.append(-np.inf if evidence else -known - cost * (not each.costs_on_conversion))
+        nothing = np.zeros(len(gain))
+        return thompson_shares(nothing, nothing, np.array(gain), np.array(offset), np.array(prior))
+
+    def told(self, worth: Worth, row: int, arm: int, propensity: float, explored: bool) -> OfferDecision:
+        """One arm of a customer in words and numbers."""
+        learning = (
+            [Reason("exploration", "chosen at random, to learn how customers respond")] if explored else []
         )
-        useful = [name for name in others if worth[name].expected_margin > 0]
-        shown = [first] if first == NONE else [first, *useful][: max(limit, 1)]
-        best = self._best(worth, names)
-        return [self._decision(worth[name], arms[name], name == first and name != best) for name in shown]
+        if arm == 0:
+            why = learning or [Reason("no_better_offer", "no eligible offer is expected to add margin")]
+            return OfferDecision(NONE, 0.0, 0.0, propensity, why)
+        uplift, margin = (number(each[row, arm]) for each in (worth.uplift, worth.margin))
+        reasons = [*learning, *self._why(worth, row, arm)]
+        return OfferDecision(worth.names[arm], uplift, margin, propensity, reasons)
 
-    def propensities(
-        self, segment: str, now: datetime, channel: str | None, tier: str | None = None
-    ) -> dict[str, float]:
-        """P(shown first) of every eligible arm, `none` first; they add up to 1."""
-        names = [NONE, *(each.offer_id for each in self.offers if self.eligible(each, now, channel, tier))]
-        floor = self.config.epsilon / len(names)
-        best = self._best(self._worth(segment), names)
-        return {name: floor + (1 - self.config.epsilon if name == best else 0.0) for name in names}
-
-    def eligible(self, offer: OfferTerms, now: datetime, channel: str | None, tier: str | None) -> bool:
-        """Whether the offer is valid now, on this channel (None: any) and for this tier."""
-        running = (offer.valid_from is None or offer.valid_from <= now) and (
-            offer.valid_to is None or now < offer.valid_to
-        )
-        placed = not offer.channels or channel is None or channel in offer.channels
-        return running and placed and self._tier_reaches(offer.min_tier, tier)
-
-    def _tier_reaches(self, least: str | None, tier: str | None) -> bool:
-        ranks = {name.lower(): rank for rank, name in enumerate(self.config.tiers)}
-        if not least:
-            return True
-        if least.lower() not in ranks:
-            return tier == least
-        return tier is not None and ranks.get(tier.lower(), -1) >= ranks[least.lower()]
-
-    def _best(self, worth: dict[str, OfferDecision], names: Sequence[str]) -> str:
-        return min(names, key=lambda name: self._order(worth, name))
-
-    def _order(self, worth: dict[str, OfferDecision], name: str) -> tuple[float, bool, str]:
-        """Most margin first; `none` wins a tie."""
-        return -worth[name].expected_margin, name != NONE, name
-
-    def _worth(self, segment: str) -> dict[str, OfferDecision]:
-        """Every arm as it stands in a segment, computed once; its propensity is left at 0."""
-        if segment not in self._known:
-            arms = [self._arm(segment, each) for each in (OfferTerms(offer_id=NONE), *self.offers)]
-            self._known[segment] = {each.offer_id: each for each in arms}
-        return self._known[segment]
-
-    def _arm(self, segment: str, offer: OfferTerms) -> OfferDecision:
-        if offer.offer_id == NONE:
-            text = "no eligible offer is expected to add margin"
-            return OfferDecision(NONE, 0.0, 0.0, 0.0, [Reason("no_better_offer", text)])
-        found = self.rates.response(segment, offer.offer_id)
-        rate, kept = 0.0, 0.0
-        if self.rates.causal:
-            without = self.rates.response(segment, NONE)
-            rate, kept = without.rate, without.rate * without.value * self.config.margin_rate
-        spent = offer.cost * (found.rate if offer.kind in ON_CONVERSION else 1.0)
-        margin = found.rate * found.value * self.config.margin_rate - spent - kept
+    def _why(self, worth: Worth, row: int, arm: int) -> list[Reason]:
+        segment = str(worth.segments[row])
+        found = self.rates.response(segment, worth.names[arm])
         text = (
             f"{found.rate:.1%} of {segment.replace('_', ' ')} customers respond, shown {found.shown:,} times"
         )
         reasons = [Reason("response_rate", text)]
-        if self.rates.causal:
-            reasons.append(Reason("uplift", f"{found.rate:.1%} with it, {rate:.1%} without an offer"))
-        else:
-            reasons.append(
-                Reason("observational", "response, not yet causal: nobody was left without an offer")
-            )
-        return OfferDecision(offer.offer_id, found.rate - rate, margin, 0.0, reasons)
-
-    @staticmethod
-    def _decision(arm: OfferDecision, propensity: float, explored: bool) -> OfferDecision:
-        learning = (
-            [Reason("exploration", "chosen at random, to learn how customers respond")] if explored else []
-        )
-        reasons = learning if explored and arm.offer_id == NONE else [*learning, *arm.reasons]
-        return OfferDecision(arm.offer_id, arm.expected_uplift, arm.expected_margin, propensity, reasons)
+        if not worth.evidence[arm]:
+            text = "response, not effect: not yet tried against leaving customers alone"
+            return [*reasons, Reason("no_evidence", text)]
+        if self.config.outcome == "margin":
+            gained = worth.margin[row, arm] + worth.cost[row, arm]
+            return [
+                *reasons,
+                Reason("uplift", f"{gained:+.2f} margin within {self.config.outcome_days} days"),
+            ]
+        without, uplift = worth.without[row], worth.uplift[row, arm]
+        text = f"{without + uplift:.1%} order with it, {without:.1%} without an offer"
+        return [*reasons, Reason("uplift", text)]
 
     def save(self, folder: Path) -> None:
         document: dict[str, Any] = {
             "config": self.config.model_dump(mode="json"),
             "offers": [each.model_dump(mode="json") for each in self.offers],
             "rates": self.rates.document(),
+            "order_margins": self.order_margins,
             "segments": self.segments.document(),
+            "learned": {
+                "name": self.learned.name,
+                "reason": self.learned.reason,
+                "candidates": self.learned.candidates,
+            },
         }
         publish_json(folder / "offers.json", document)
+        if self.effects is not None:
+            (folder / EFFECTS).mkdir()
+            self.effects.save(folder / EFFECTS)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         document = json.loads((folder / "offers.json").read_text(encoding="utf-8"))
         model = cls(OfferPolicyConfig(**document["config"]))
         model.offers = tuple(OfferTerms(**each) for each in document["offers"])
+        model.order_margins = document["order_margins"]
         model.rates = ResponseRates.of(document["rates"])
         model.segments = Segments.of(document["segments"])
+        model.learned = Learned(**document["learned"])
+        if (folder / EFFECTS).is_dir():
+            from patron.models.uplift import read_effects
+
+            model.effects = read_effects(folder / EFFECTS)
         return model
+
+
+EFFECTS = "effects"
+"""Folder of the effect model within the artifact."""
+
+
+def order_margins(segment: NDArray[np.str_], ordered: Numbers, margin: Numbers) -> dict[str, float]:
+    """Segment -> mean margin of the window of those who ordered in it, leaning on the mean of all.
+
+    "" stands for all customers. Empty where nobody ordered.
+    """
+    bought = ordered > 0
+    if not bought.any():
+        return {}
+    overall = max(float(margin[bought].mean()), 0.0)
+    found = {"": overall}
+    for name in np.unique(segment).tolist():
+        mine = margin[bought & (segment == name)]
+        found[str(name)] = max(
+            float((mine.sum() + VALUE_STRENGTH * overall) / (len(mine) + VALUE_STRENGTH)), 0.0
+        )
+    return found

@@ -10,12 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from patron.errors import DataError
-
-NONE = "none"
-"""The arm that shows nothing."""
+from patron.offers.terms import NONE
 
 Exposures = Mapping[str, NDArray[Any]]
-"""offer_id, segment, converted, value (of converted ones) and propensity: one entry an exposure."""
+"""offer_id, segment, converted and value (of converted ones): one entry an exposure."""
 
 COLUMNS = ("offer_id", "segment", "converted", "value")
 

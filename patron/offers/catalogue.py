@@ -12,9 +12,11 @@ from typing import Any
 from pydantic import Field, ValidationError
 
 from patron.errors import ConfigurationError, DataError
+from patron.lake.tables import Lake
 from patron.models.base import Config
 from patron.models.rule_files import mistakes, rules_of
 from patron.offers.terms import ContactRules, OfferTerms
+from patron.settings import Settings
 
 TIERS = ("bronze", "silver", "gold", "platinum")
 
@@ -78,6 +80,15 @@ class Catalogue:
     def quiet(self, now: datetime) -> str | None:
         """Why nobody is contacted now, or None."""
         return self.contacts.quiet(now)
+
+
+def shop_catalogue(settings: Settings, groups: Mapping[str, str] | None = None) -> Catalogue:
+    """The catalogue as of the last import or flush: the settings' file and the lake's table."""
+    import pyarrow.parquet as pq
+
+    lake = Lake(settings.lake)
+    rows = [row for path in lake.files("offers") for row in pq.read_table(path).to_pylist()]
+    return Catalogue.load(settings.configs / "offers.toml", rows, groups=groups)
 
 
 def stated(row: Mapping[str, Any]) -> dict[str, Any]:

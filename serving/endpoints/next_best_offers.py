@@ -11,10 +11,11 @@ import bentoml
 import numpy as np
 from pydantic import Field
 
+from patron.offers.catalogue import shop_catalogue
+from serving.best_offers import customers, permitted
 from serving.decision_log import Decision
 from serving.operations import Answer, Body, Endpoint, allowed
 from serving.problems import unavailable
-from serving.scoring import segment_table
 from serving.shapes import WHOLE, Because, Id, ModelLabel, because
 
 MODEL = "patron-offers"
@@ -73,8 +74,10 @@ class NextBestOffers(Endpoint):
         )
 
     def _decide(self, policy: Any, rows: Any, body: NextBestOffersRequest) -> list[Offer]:
-        segment, rng = segment_table(policy, rows)[0][0], np.random.default_rng()
-        return offered(policy.decide(segment, self.parts.now(), body.channel, body.limit, rng, tier(rows)))
+        now, catalogue = self.parts.now(), shop_catalogue(self.parts.settings)
+        may = permitted(catalogue, customers(policy, rows), now, body.channel)[0]
+        offers = [each for each, allowed in zip(catalogue.offers, may, strict=True) if allowed]
+        return offered(policy.decide(rows.columns, 0, offers, body.limit, np.random.default_rng()))
 
     def _log(self, decision: Decision) -> None:
         """A decision that cannot be logged is not made: nothing could be learned from it."""
@@ -88,11 +91,6 @@ def consents(rows: Any, row: int = 0) -> bool:
     """Whether offers may be made; who has not said anything has not refused."""
     column = rows.columns.get("consent_offers")
     return column is None or column[row] is not False
-
-
-def tier(rows: Any, row: int = 0) -> str | None:
-    column = rows.columns.get("tier")
-    return None if column is None else column[row]
 
 
 def offered(decisions: Sequence[Any]) -> list[Offer]:

@@ -25,9 +25,11 @@ from patron.models.blend import Blend, BlendConfig
 from patron.models.catalogue import Catalogue
 from patron.models.churn import Churn, ChurnConfig
 from patron.models.lifetime_value import LifetimeValue, LifetimeValueConfig
-from patron.models.offers import OfferPolicy, OfferPolicyConfig, OfferTerms
+from patron.models.offer_log import OfferLog
+from patron.models.offers import OfferPolicy, OfferPolicyConfig
 from patron.models.portrait import Portrait, PortraitConfig
 from patron.models.segments import Segments, SegmentsConfig
+from patron.offers.catalogue import shop_catalogue
 from patron.settings import Settings, load_settings
 from tests.shops import line, random_shop, write_lake
 from training.replenishment import ReplenishmentJob
@@ -36,6 +38,19 @@ START = datetime(2024, 1, 1, tzinfo=UTC)
 END = START + timedelta(days=200)
 CUTOFFS = [END - timedelta(days=each) for each in (120, 90, 60, 30, 0)]
 HORIZON = 30
+
+
+OFFERS: list[dict[str, Any]] = [
+    {"offer_id": "coupon", "kind": "coupon", "cost": 0.5},
+    {
+        "offer_id": "gold-gift",
+        "kind": "early_access",
+        "cost": 9,
+        "min_tier": "gold",
+        "channels": ["email"],
+    },
+    {"offer_id": "over", "kind": "coupon", "valid_to": END - timedelta(days=1)},
+]
 
 
 def tables() -> dict[str, list[dict[str, Any]]]:
@@ -54,6 +69,7 @@ def tables() -> dict[str, list[dict[str, Any]]]:
         {"customer_id": "dan", "consent_recommend": False},
         {"customer_id": "eve", "region": "south", "tier": "basic"},
     ]
+    shop["offers"] = OFFERS
     for each in shop["products"][:3]:
         each["brand"] = "Leaf"
     return shop
@@ -143,23 +159,24 @@ def value(settings: Settings, shop: dict[str, Any]) -> LifetimeValue:
 
 
 def offers(settings: Settings) -> OfferPolicy:
-    """A coupon that doubles responses, one for gold customers only, one that is over, and nobody left out."""
+    """A coupon that doubles orders, and others that nobody was shown yet."""
     segments = Segments(SegmentsConfig(horizon_days=HORIZON))
     segments.fit(snapshot(settings, list(segments.references), END).columns)
-    shown = [("coupon", 0.4), ("none", 0.2)]
-    exposures = {
-        "offer_id": np.repeat([name for name, _ in shown], 200),
-        "segment": np.tile(["champions", "loyal"], 200),
-        "converted": np.concatenate([np.arange(200) < 200 * rate for _, rate in shown]).astype(float),
-        "value": np.full(400, 50.0),
-        "propensity": np.full(400, 0.5),
-    }
-    terms = [
-        OfferTerms(offer_id="coupon", cost=0.5),
-        OfferTerms(offer_id="gold-gift", cost=9, min_tier="gold", channels=("email",)),
-        OfferTerms(offer_id="over", valid_to=END - timedelta(days=1)),
-    ]
-    return OfferPolicy(OfferPolicyConfig(epsilon=0.2)).fit(exposures, terms, segments)
+    policy = OfferPolicy(OfferPolicyConfig(epsilon=0.2, thompson=0, least_exposures=100))
+    rows = snapshot(settings, list(policy.references), END).columns
+    ordered = np.concatenate([np.arange(200) < 200 * rate for rate in (0.4, 0.2)]).astype(float)
+    shown = np.repeat(["coupon", "none"], 200)
+    log = OfferLog(
+        rows={name: np.resize(values, 400) for name, values in rows.items()},
+        offer_id=shown,
+        propensity=np.full(400, 0.5),
+        converted=np.where(shown == "coupon", ordered, 0.0),
+        value=50 * ordered,
+        ordered=ordered,
+        margin=15 * ordered,
+        randomised=np.ones(400, dtype=bool),
+    )
+    return policy.fit(log, shop_catalogue(settings).offers, segments)
 
 
 def portrait(settings: Settings) -> Portrait:
