@@ -1,0 +1,1 @@
+"""What benchmarks/offers.py measures: one data set a file."""
