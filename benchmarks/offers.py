@@ -4,7 +4,7 @@
     python benchmarks/offers.py --data ../shared/data/open_bandit --json found.json
 
 The data tell what is measured: a folder with `random` and `bts` is the Open Bandit data. Prints tables, then
-every bar with what was reached. A missed bar is a result, not an error; exit code 1 when the data are unknown.
+every bar with what was reached. A missed bar is a result; exit code 1 says that the data are unknown.
 """
 
 from __future__ import annotations
@@ -56,9 +56,9 @@ def section(data: Path) -> str | None:
 
 
 def show(measuring: ModuleType, document: dict[str, Any]) -> None:
+    from customer_models.machine import told
     from rich.console import Console
 
-    from customer_models.machine import told
     from patron import console
 
     out = Console(width=WIDTH, highlight=False)

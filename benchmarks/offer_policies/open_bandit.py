@@ -166,7 +166,7 @@ def agrees(name: str, found: dict[str, Any], seen: dict[str, float]) -> dict[str
     """Whether the way back is as far from the random log's click rate as both their errors allow."""
     value, reach = found[name], float(np.hypot(1.96 * found[name]["error"], seen["reach"]))
     return {
-        "bar": f"{name.upper()} of the random policy agrees with its {seen['value']:.2%} within both intervals",
+        "bar": f"{name.upper()} of the random policy agrees with its {seen['value']:.2%} within both errors",
         "reached": f"{percent(value)}, {found['effective_samples']:,.0f} effective samples",
         "met": found["concludes"] and abs(value["value"] - seen["value"]) <= reach,
     }
@@ -181,8 +181,8 @@ def drawn(document: dict[str, Any]) -> Iterator[Any]:
 
     rows, seen = document["data"]["rows"], document["on_policy"]
     yield (
-        f"Data: Open Bandit, men's campaign, {document['data']['items']} items, {rows['random']:,} rows of the "
-        f"random log, {rows['thompson']:,} of the Thompson log"
+        f"Data: Open Bandit, men's campaign, {document['data']['items']} items, {rows['random']:,} rows of "
+        f"the random log, {rows['thompson']:,} of the Thompson log"
     )
     for name, each in seen.items():
         yield f"On-policy click rate, {name}: {each['value']:.2%} +- {each['reach']:.2%}"
