@@ -128,10 +128,14 @@ class Database:
                 connection.pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
                 if not made(connection):
                     with connection:
-                        connection.execute(self.schema)
+                        self.make(connection)
                         connection.execute("insert into meta values ('log_id', ?)", (str(uuid.uuid4()),))
             self._writer = connection
         return self._writer
+
+    def make(self, connection: Any) -> None:
+        """Make what the file consists of, within a transaction, where it has no table `meta` yet."""
+        connection.execute(self.schema)
 
     def close(self) -> None:
         """Close every connection; the next use opens them again. No other thread may be using it."""

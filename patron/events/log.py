@@ -91,6 +91,13 @@ UNFLUSHED = (
     f"select seq, {COLUMNS.replace('customer_id', KNOWN_CUSTOMER)} "
     "from events e where seq > ? order by seq limit ?"
 )
+LAST_EVENT = "select max(seq) from events"
+OFFER_ANSWERS = """
+select seq, name, decision_id, customer_id, occurred_at, value from events
+where seq > ? and seq <= ? and name in ('offer_accepted', 'offer_declined', 'purchase')
+    and decision_id is not null
+order by seq
+"""
 COUNTS = """
 select (select count(*) from seen), (select count(*) from events),
     (select count(*) from events where seq > ?1), (select count(*) from updates where seq > ?2)
@@ -150,6 +157,11 @@ class EventLog:
         query = "insert into updates (kind, id, body) values (?, ?, ?) returning seq"
         return self.database.write(lambda connection: connection.execute(query, (table, id, text)).get)
 
+    def last_update(self) -> int:
+        """The number of the newest update of anything; 0 where there is none."""
+        connection = self.database.reader()
+        return int(connection.execute("select max(seq) from updates").get or 0) if connection else 0
+
     def updates(self, table: Kind, after: int) -> list[tuple[int, str, dict[str, Any]]]:
         """(number, id, body) of what was written later than number `after`, oldest first."""
         connection = self.database.reader()
@@ -158,6 +170,20 @@ class EventLog:
         query = "select seq, id, body from updates where kind = ? and seq > ? order by seq"
         found = connection.execute(query, (table, after)).fetchall()
         return [(seq, id, json.loads(body)) for seq, id, body in found]
+
+    def offer_answers(self, after: int) -> tuple[int, list[tuple[Any, ...]]]:
+        """(number of the last event, what came of decisions later than number `after`), in order.
+
+        Of each acceptance, refusal and purchase that names a decision: number, name, decision_id,
+        customer_id, when it occurred as text, value.
+        """
+        connection = self.database.reader()
+        if connection is None:
+            return after, []
+        last = max(int(connection.execute(LAST_EVENT).get or 0), after)
+        if last == after:
+            return after, []
+        return last, connection.execute(OFFER_ANSWERS, (after, last)).fetchall()
 
     def log_id(self) -> str | None:
         """What tells this log from any other; None while nothing was written."""
