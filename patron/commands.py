@@ -1,4 +1,4 @@
-"""Commands of this room: `patron import | demo | quality | status | events ...`."""
+"""Commands of this room: `patron import | demo | quality | status | events ... | experiments ...`."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ import typer
 
 from patron import console
 from patron.events.commands import app as events
+from patron.experiments.commands import app as experiments
 
 app = typer.Typer()
 app.add_typer(events, name="events")
+app.add_typer(experiments, name="experiments")
 
 
 @app.command("import")

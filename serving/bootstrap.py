@@ -14,6 +14,8 @@ from patron.artifacts import NAMES, champion
 from patron.errors import ArtifactError, FeatureError, NoChampion, PatronError
 from patron.events.answers import AnswerLog
 from patron.events.log import EventLog
+from patron.experiments.assignment import FOLDER as EXPERIMENTS
+from patron.experiments.exposures import ExposureLog
 from patron.models.base import CustomerHistory, read_model
 from patron.models.explanations import as_history
 from patron.models.placements import HOME
@@ -25,6 +27,7 @@ from serving.ladder import Ladder
 from serving.live import LiveProducts
 from serving.static_products import StaticProducts
 from serving.storefront import RECOMMENDER, Answered, Question, ladder
+from serving.trials import Trials
 
 if TYPE_CHECKING:
     from features.rows import Rows
@@ -71,6 +74,7 @@ class Parts:
     live: LiveProducts
     static: StaticProducts
     rules: Mapping[str, Rules]
+    trials: Trials
     ladder: Ladder[Question, Answered]
     features: Features | None = None
     models: Mapping[str, Served] = field(default_factory=dict)
@@ -108,6 +112,7 @@ class Parts:
         """Let go of the files that are open for writing."""
         self.decisions.close()
         self.answers.close()
+        self.trials.close()
         self.events.close()
 
     @functools.cached_property
@@ -174,6 +179,7 @@ def opened(settings: Settings) -> dict[str, Any]:
         "live": LiveProducts(events),
         "static": StaticProducts(settings.home / "static.json"),
         "rules": load_rules(settings.configs / "placements"),
+        "trials": Trials(settings.configs / EXPERIMENTS, ExposureLog(settings.events)),
         "ladder": ladder(settings.personal_budget_seconds, settings.fallback_budget_seconds),
     }
 

@@ -13,6 +13,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from patron.events.answers import Shown
+from patron.experiments.assignment import Assignment
+from patron.experiments.terms import SERVE
 from patron.models.base import HISTORY, PROFILE, CustomerHistory, Recommendation, history
 from patron.models.page import Page, Request, compose
 from patron.models.placements import HOME, Weights
@@ -21,6 +23,7 @@ from patron.models.visit import Visit, with_purchases
 from serving.ladder import Ladder, Rung
 from serving.problems import Problem
 from serving.shapes import ProductFilter
+from serving.trials import of_placement
 
 if TYPE_CHECKING:
     from serving.bootstrap import Parts, Served
@@ -70,8 +73,27 @@ class Question:
         return self.parts.model(RECOMMENDER)
 
     @cached_property
+    def arm(self) -> Assignment | None:
+        """The arm of an experiment that comes to bear on this page; asking for it exposes the visitor.
+
+        Asked for once the consent of a customer was read: who refuses is in no experiment.
+        """
+        if self.private:
+            return None
+        return of_placement(self.parts, self.placement, self.customer, self.session_id)
+
+    @property
+    def treated(self) -> Assignment | None:
+        """The arm, where it did come to bear."""
+        return self.__dict__.get("arm")
+
+    @cached_property
     def rules(self) -> Rules:
-        return self.parts.rules_of(self.placement)
+        """The shop's rules of the placement, as the arm has them."""
+        rules = self.parts.rules_of(self.placement)
+        if self.arm is None:
+            return rules
+        return rules.model_copy(update={n: v for n, v in self.arm.parameters.items() if n != SERVE})
 
     @cached_property
     def blend(self) -> Any:
@@ -188,6 +210,8 @@ class Answered:
 def personal(question: Question) -> Answered | None:
     """From what the customer bought, and did since; None for a stranger, or one who does not want it."""
     known = bought(question)
+    if question.arm is not None and SERVE in question.arm.parameters:
+        return popular(question)
     if not len(known):
         return None
     page = question.page(known, question.placement, question.rules, question.visit)
@@ -250,6 +274,10 @@ def popular(question: Question) -> Answered | None:
 def recorded(question: Question, items: Sequence[Recommendation], rung: str, page: Page | None = None) -> str:
     """Write down what was answered, under the id that is given back."""
     recommendation_id = (question.offset and question.recommendation_id) or str(uuid.uuid4())
+    treated, visitor = question.treated, question.customer or question.session_id
+    if treated is not None and visitor is not None:
+        now = question.parts.now()
+        question.parts.trials.exposures.answered(treated, visitor, recommendation_id, rung, now)
     question.parts.answers.record(
         Shown(
             recommendation_id=recommendation_id,
@@ -262,6 +290,7 @@ def recorded(question: Question, items: Sequence[Recommendation], rung: str, pag
             rung=rung,
             model_version="" if rung == "static" else question.served.version,
             propensities=page.propensities if page else None,
+            arm=treated.label if treated else None,
             relevance_cost=page.relevance_cost if page else None,
         )
     )

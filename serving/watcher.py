@@ -86,6 +86,7 @@ class Watcher(threading.Thread):
     def look(self) -> None:
         """Take over what is new."""
         parts = self.holder()
+        parts.trials.look()
         newer = renewed(parts)
         if newer is not None:
             if newer.models != parts.models or newer.features is not parts.features:

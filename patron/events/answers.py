@@ -8,22 +8,17 @@ from __future__ import annotations
 
 import json
 import logging
-import threading
 import time
-from collections import deque
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from patron.events.behind import FLUSH_SECONDS, Behind
 from patron.events.database import Database
 from patron.events.event import written
 
 FILE = "answers.db"
-FLUSH_SECONDS = 0.05
-"""How long an answer may wait to be written."""
-MAX_WAITING = 100_000
-"""Answers that may wait while nothing can be written; older ones are dropped."""
 KEEP_DAYS = 30
 PRUNE_SECONDS = 3600.0
 OTHER_WORKER_SECONDS = 0.15
@@ -89,21 +84,12 @@ class AnswerLog:
 
     def __init__(self, folder: Path) -> None:
         self.database = Database(folder / FILE, SCHEMA, "normal")
-        self._waiting: deque[tuple[Any, ...]] = deque(maxlen=MAX_WAITING)
-        self._something = threading.Event()
-        self._stopped = False
-        self._thread: threading.Thread | None = None
-        self._starting = threading.Lock()
-        self._flushing = threading.Lock()
+        self._behind = Behind("answer-log", self._write, self._prune)
         self._next_prune = 0.0
 
     def record(self, shown: Shown) -> None:
         """Have it written within moments; never waits, never raises."""
-        self._waiting.append(row_of(shown))
-        if not self._something.is_set():
-            self._something.set()
-        if self._thread is None:
-            self._start()
+        self._behind.add(row_of(shown))
 
     def pages(self, recommendation_id: str, before: int) -> list[str]:
         """The products shown under this id at places below `before`; [] for an id that is not known."""
@@ -137,37 +123,15 @@ class AnswerLog:
 
     def flush(self) -> None:
         """Write what waits."""
-        with self._flushing:
-            rows = [self._waiting.popleft() for _ in range(len(self._waiting))]
-            if not rows:
-                return
-            try:
-                self.database.write(lambda connection: connection.executemany(INSERT, rows) and None)
-            except Exception:
-                log.warning("%d answers could not be recorded", len(rows), exc_info=True)
+        self._behind.flush()
 
     def close(self) -> None:
         """Write what waits and let go of the file."""
-        self._stopped = True
-        self._something.set()
-        if self._thread is not None:
-            self._thread.join(5)
-        self.flush()
+        self._behind.close()
         self.database.close()
 
-    def _start(self) -> None:
-        with self._starting:
-            if self._thread is None and not self._stopped:
-                self._thread = threading.Thread(target=self._write, name="answer-log", daemon=True)
-                self._thread.start()
-
-    def _write(self) -> None:
-        while not self._stopped:
-            self._something.wait()
-            time.sleep(FLUSH_SECONDS)
-            self._something.clear()
-            self.flush()
-            self._prune()
+    def _write(self, rows: list[tuple[Any, ...]]) -> None:
+        self.database.write(lambda connection: connection.executemany(INSERT, rows) and None)
 
     def _prune(self) -> None:
         if time.monotonic() < self._next_prune:

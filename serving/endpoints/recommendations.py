@@ -65,6 +65,7 @@ class RecommendationsAnswer(Answer):
     """Null where no model answered."""
     features_as_of: datetime | None
     experiment: str | None = None
+    """`<experiment>:<arm>` that the page was answered under; null where none came to bear."""
     degraded: bool
     """True only when something is broken."""
     fallback: Fallback | None
@@ -150,6 +151,7 @@ def answer(question: Question, found: Climbed[Answered]) -> RecommendationsAnswe
         items=items(page.items, question.explain, question.offset),
         model=None if name == "static" else ModelLabel(**question.served.label),
         features_as_of=question.as_of,
+        experiment=question.treated and question.treated.label,
         degraded=found.degraded or question.degraded,
         fallback=None if name == "personal" else name,
     )
