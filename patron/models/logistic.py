@@ -36,12 +36,7 @@ class Logistic:
         """Maximum likelihood with an L2 penalty of strength `regularization`. Deterministic."""
         from sklearn.linear_model import LogisticRegression
 
-        values = unskewed(names, inputs)
-        medians = medians_of(values)
-        filled = np.where(np.isnan(values), medians, values)
-        means, deviations = filled.mean(axis=0), filled.std(axis=0)
-        deviations = np.where(deviations > 1e-9, deviations, 1.0)
-        design = np.hstack([(filled - means) / deviations, np.isnan(values).astype(np.float64)])
+        medians, means, deviations, design = standardised(names, inputs)
         model = LogisticRegression(C=1 / regularization, max_iter=2000).fit(design, outcome > 0.5)
         weights, missing = np.split(model.coef_[0], 2)
         return cls(names, medians, means, deviations, weights, missing, float(model.intercept_[0]))
@@ -81,6 +76,17 @@ class Logistic:
             name: np.array(each, dtype=np.float64) for name, each in document.items() if name != "names"
         }
         return cls(**{**arrays, "names": tuple(document["names"]), "intercept": document["intercept"]})
+
+
+def standardised(names: tuple[str, ...], inputs: Numbers) -> tuple[Numbers, Numbers, Numbers, Numbers]:
+    """(medians, means, deviations, design); design: (customers, 2 * inputs), values, then what is missing."""
+    values = unskewed(names, inputs)
+    medians = medians_of(values)
+    filled = np.where(np.isnan(values), medians, values)
+    means, deviations = filled.mean(axis=0), filled.std(axis=0)
+    deviations = np.where(deviations > 1e-9, deviations, 1.0)
+    design = np.hstack([(filled - means) / deviations, np.isnan(values).astype(np.float64)])
+    return medians, means, deviations, design
 
 
 def unskewed(names: tuple[str, ...], inputs: Numbers) -> Numbers:

@@ -1,0 +1,264 @@
+"""Which way to learn effects is good enough to be trusted, by rows that it has not seen.
+
+A way of ordering customers is taken for an offer only where it orders them better than chance; of those that
+do, the simplest within one standard error of the best. Where none does, everybody is treated alike, and the
+average effect says whether: it is a result, not a failure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import norm
+
+from patron.models.activity import Numbers
+from patron.models.base import Config
+from patron.models.responses import Mixture, Regression
+from patron.models.uplift import Kind, Uplift, UpliftConfig, logged
+from patron.models.uplift_learners import LEARNERS, NONE, Trial, control_of, folds
+from patron.models.uplift_ranking import Estimate, area, slope
+
+Rows = NDArray[np.bool_]
+
+TREAT_ALL, TREAT_NONE = "treat_all", "treat_none"
+CANDIDATES: dict[str, UpliftConfig] = {
+    "flag": UpliftConfig(learner="flag"),
+    "t_logistic": UpliftConfig(learner="t"),
+    "x_logistic": UpliftConfig(learner="x"),
+    "dr_logistic": UpliftConfig(learner="dr"),
+    "t_trees": UpliftConfig(learner="t", base="trees"),
+    "x_trees": UpliftConfig(learner="x", base="trees"),
+    "dr_trees": UpliftConfig(learner="dr", base="trees"),
+}
+"""Simplest first."""
+WORDS = {
+    "flag": "one flag",
+    "t": "the T-learner",
+    "x": "the X-learner",
+    "dr": "the DR-learner",
+    "logistic": "a regression",
+    "trees": "trees",
+}
+
+
+class ChoiceConfig(Config):
+    """How candidates are judged."""
+
+    folds: int = 5
+    level: float = 0.95
+    """Of intervals. Everybody is treated only where the average effect is positive at it, over all arms."""
+    certainty: float = 0.99
+    """Of a log without differences, the chance that no candidate is taken; over all candidates."""
+    fewest: int = 100
+    """Rows of an arm, below which only its average effect is looked at."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One way to order customers, judged by rows that it was not fitted on.
+
+    area: between its Qini curve and a random order, in outcome a customer, with its interval. slope: how much
+    of the differences that it predicts is found again.
+    """
+
+    name: str
+    area: float
+    low: float
+    high: float
+    slope: float
+    beats_random: bool
+
+
+@dataclass(frozen=True)
+class ArmChoice:
+    """What was chosen for one arm, why, and what else was tried. `effect`: the average one, with interval."""
+
+    arm: str
+    name: str
+    reason: str
+    effect: float
+    low: float
+    high: float
+    table: tuple[Candidate, ...] = ()
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The effects to use, fitted on the whole log, and what was chosen for each arm."""
+
+    model: Uplift
+    arms: dict[str, ArmChoice] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The chosen name of the only arm; of several `arm: name` each."""
+        if len(self.arms) == 1:
+            return next(iter(self.arms.values())).name
+        return ", ".join(f"{arm}: {each.name}" for arm, each in self.arms.items())
+
+    @property
+    def reason(self) -> str:
+        return " ".join(each.reason for each in self.arms.values())
+
+    @property
+    def table(self) -> tuple[Candidate, ...]:
+        """Of every arm, one after the other."""
+        return tuple(candidate for each in self.arms.values() for candidate in each.table)
+
+
+def choose(
+    names: tuple[str, ...],
+    inputs: Numbers,
+    treatment: ArrayLike,
+    outcome: ArrayLike,
+    propensity: Numbers | None = None,
+    kind: Kind = "binary",
+    *,
+    seed: int = 0,
+    threads: int = 1,
+    candidates: Sequence[str] = tuple(CANDIDATES),
+    config: ChoiceConfig | None = None,
+) -> Choice:
+    """Judge every candidate by cross-fitting, for each arm against `none`, and fit what is chosen.
+
+    Arrays as `Uplift.fit` takes them. candidates: names of CANDIDATES. Chosen effects are scaled by what was
+    found again of their differences (0..1), about the average effect. Raises DataError as `Uplift.fit`.
+    """
+    regression = UpliftConfig().regression(names, seed, threads)
+    trial = logged(inputs, treatment, outcome, propensity, kind, regression)
+    judge = _Judge(names, trial, tuple(candidates), config or ChoiceConfig(), seed, threads)
+    chosen = {arm: judge.choose(arm) for arm in trial.arms}
+    parts = {arm: part for arm, (_, part) in chosen.items()}
+    model = Uplift().made(names, parts, control_of(trial, regression))
+    return Choice(model, {arm: choice for arm, (choice, _) in chosen.items()})
+
+
+@dataclass(frozen=True)
+class _Judge:
+    names: tuple[str, ...]
+    trial: Trial
+    candidates: tuple[str, ...]
+    config: ChoiceConfig
+    seed: int
+    threads: int
+
+    def regression(self, name: str) -> Regression:
+        return CANDIDATES[name].regression(self.names, self.seed, self.threads)
+
+    def learn(self, name: str, trial: Trial, arm: str) -> Mixture:
+        return LEARNERS[CANDIDATES[name].learner](trial, arm, self.regression(name))
+
+    @property
+    def z(self) -> float:
+        """Of an interval of one number."""
+        return float(norm.ppf((1 + self.config.level) / 2))
+
+    def choose(self, arm: str) -> tuple[ArmChoice, Mixture]:
+        whole = self.trial.effect(arm)
+        judged = self.judged(arm) if self.enough(arm) else {}
+        found = {name: area_of for name, (area_of, _) in judged.items()}
+        better = [name for name in found if self.beats(found[name])]
+        table = tuple(self.row(name, *judged[name]) for name in judged)
+        if not better:
+            return self.alike(arm, whole, table)
+        name = simplest(found, better)
+        part = self.learn(name, self.trial, arm)
+        kept = float(np.clip(judged[name][1], 0.0, 1.0))
+        mean = float(part.predict(self.trial.inputs).mean())
+        reason = self.because(arm, name, found, whole)
+        choice = ArmChoice(arm, name, reason, whole.value, *whole.bounds(self.z), table)
+        return choice, part.scaled(kept, whole.value - kept * mean)
+
+    def enough(self, arm: str) -> bool:
+        return min((self.trial.treatment == each).sum() for each in (arm, NONE)) >= self.config.fewest
+
+    def beats(self, found: Estimate) -> bool:
+        low, _ = found.bounds(strict(self.config.certainty, len(self.candidates)))
+        return low > 0
+
+    def row(self, name: str, found: Estimate, kept: float) -> Candidate:
+        return Candidate(name, found.value, *found.bounds(self.z), kept, self.beats(found))
+
+    def judged(self, arm: str) -> dict[str, tuple[Estimate, float]]:
+        """Of each candidate: the area of its Qini curve and the slope, both by rows that it has not seen."""
+        fold = folds(self.trial.treatment, self.config.folds, self.seed)
+        return {name: self.crossed(name, arm, fold) for name in self.candidates}
+
+    def crossed(self, name: str, arm: str, fold: NDArray[np.int64]) -> tuple[Estimate, float]:
+        effect = np.empty(len(self.trial.outcome))
+        rows = (self.trial.treatment == arm) | (self.trial.treatment == NONE)
+        value, parts = 0.0, np.zeros(len(effect))
+        for number in range(self.config.folds):
+            part, own = self.learn(name, self.trial.of(fold != number), arm), fold == number
+            effect[own] = part.predict(self.trial.inputs[own])
+            effect[own] -= effect[own].mean()
+            use = own & rows
+            share = use.sum() / rows.sum()
+            found = area(effect[use], *self.compared(use, arm))
+            value, parts[use] = value + share * found.value, share * found.parts
+        error = float(np.sqrt((parts**2).sum()))
+        return Estimate(value, error, parts), slope(effect[rows], *self.compared(rows, arm))
+
+    def compared(self, rows: Rows, arm: str) -> tuple[Rows, Numbers, Numbers]:
+        return self.trial.treatment[rows] == arm, self.trial.outcome[rows], self.trial.weight[rows]
+
+    def alike(self, arm: str, whole: Estimate, table: tuple[Candidate, ...]) -> tuple[ArmChoice, Mixture]:
+        """Everybody or nobody, by the average effect."""
+        low, _ = whole.bounds(strict(self.config.level, len(self.trial.arms)))
+        name = TREAT_ALL if low > 0 else TREAT_NONE
+        why = unsorted(table) if self.candidates else "customers are treated alike."
+        reason = f"{arm}: {why} {self.on_average(whole)}: {name.replace('_', ' ')}."
+        choice = ArmChoice(arm, name, reason, whole.value, *whole.bounds(self.z), table)
+        return choice, Mixture(whole.value if name == TREAT_ALL else 0.0, (), ())
+
+    def because(self, arm: str, name: str, found: dict[str, Estimate], whole: Estimate) -> str:
+        best = max(found, key=lambda each: found[each].value)
+        low, high = found[name].bounds(self.z)
+        why = (
+            "the best"
+            if name == best
+            else f"the simplest within one standard error of the best, {told(best)}"
+        )
+        return (
+            f"{arm}: {told(name)} orders customers better than chance by {found[name].value:.4f} "
+            f"[{low:.4f}, {high:.4f}] a customer, {why}. {self.on_average(whole)}."
+        )
+
+    def on_average(self, whole: Estimate) -> str:
+        low, high = whole.bounds(self.z)
+        return f"On average it adds {whole.value:+.4f} [{low:+.4f}, {high:+.4f}] a customer"
+
+
+def strict(level: float, looks: int) -> float:
+    """How many standard errors an interval takes that holds over so many looks, by Bonferroni's bound."""
+    return float(norm.ppf(1 - (1 - level) / 2 / max(looks, 1)))
+
+
+def simplest(found: dict[str, Estimate], better: Sequence[str]) -> str:
+    """The first of `better` whose gap to the best is within one standard error of that gap."""
+    best = max(better, key=lambda name: found[name].value)
+    for name in better:
+        gap = found[best].value - found[name].value
+        if gap <= float(np.sqrt(((found[best].parts - found[name].parts) ** 2).sum())):
+            return name
+    return best
+
+
+def told(name: str) -> str:
+    """A candidate in words."""
+    learner, _, base = name.partition("_")
+    return f"{WORDS[learner]} on {WORDS[base]}" if base else WORDS[learner]
+
+
+def unsorted(table: tuple[Candidate, ...]) -> str:
+    """Why nothing orders customers."""
+    if not table:
+        return "too few rows to tell customers apart."
+    best = max(table, key=lambda each: each.area)
+    return (
+        f"no model orders customers better than chance (best: {told(best.name)}, "
+        f"{best.area:+.4f} [{best.low:+.4f}, {best.high:+.4f}] a customer, one of {len(table)} tried)."
+    )
