@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from patron.artifacts import NAMES, champion
+from patron.decisions.ledger import Ledger
 from patron.errors import ArtifactError, FeatureError, NoChampion, PatronError
 from patron.events.answers import AnswerLog
 from patron.events.log import EventLog
@@ -21,10 +22,10 @@ from patron.models.explanations import as_history
 from patron.models.placements import HOME
 from patron.models.rules import Rules, load_rules
 from patron.settings import Settings
-from serving.decision_log import DecisionLog
 from serving.keys import KeyRing
 from serving.ladder import Ladder
 from serving.live import LiveProducts
+from serving.live_offers import LiveOffers
 from serving.static_products import StaticProducts
 from serving.storefront import RECOMMENDER, Answered, Question, ladder
 from serving.trials import Trials
@@ -68,13 +69,14 @@ class Parts:
 
     settings: Settings
     keys: KeyRing
-    decisions: DecisionLog
+    decisions: Ledger
     events: EventLog
     answers: AnswerLog
     live: LiveProducts
     static: StaticProducts
     rules: Mapping[str, Rules]
     trials: Trials
+    offers: LiveOffers
     ladder: Ladder[Question, Answered]
     features: Features | None = None
     models: Mapping[str, Served] = field(default_factory=dict)
@@ -173,7 +175,8 @@ def opened(settings: Settings) -> dict[str, Any]:
     return {
         "settings": settings,
         "keys": KeyRing(settings.home / "keys.json"),
-        "decisions": DecisionLog(settings.events / "decisions.db"),
+        "decisions": Ledger(settings.events, events),
+        "offers": LiveOffers(settings, events),
         "events": events,
         "answers": AnswerLog(settings.events),
         "live": LiveProducts(events),

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from patron.offers.catalogue import shop_catalogue
 from serving.best_offers import best_action
 from serving.bootstrap import Parts, Served
-from serving.endpoints import churn_scores, lifetime_values, next_best_offers
+from serving.deciding import MODEL, catalogue_of
+from serving.endpoints import churn_scores, lifetime_values
 from serving.endpoints.next_best_offers import Offer, consents, no_offer, offered
 from serving.operations import Answer
 from serving.portraits import PortraitTable, portrait_table
@@ -173,13 +173,13 @@ def loyalty(found: PortraitTable | None) -> Loyalty | None:
 
 def policy(parts: Parts, rows: Rows) -> tuple[str | None, str | None, Offer | None]:
     """(segment, lifecycle stage, best action) as the offer policy sees them."""
-    served = parts.models.get(next_best_offers.MODEL)
+    served = parts.models.get(MODEL)
     if served is None:
         return None, None, None
     segments, stages = segment_table(served.model, rows)
     if not consents(rows):
         return segments[0], stages[0], no_offer()
-    best = best_action(served.model, shop_catalogue(parts.settings), rows, parts.now())
+    best = best_action(served.model, catalogue_of(parts, served.model), rows, parts.now())
     return segments[0], stages[0], offered([best])[0]
 
 

@@ -10,7 +10,10 @@ from typing import Any
 from patron.decisions.money import amount
 from patron.decisions.records import Asked, Decided, Offered, Shown
 
-AGAIN = "select decision_id, told from decisions where customer_id = ? and idempotency_key = ?"
+AGAIN = """
+select decision_id, told, model_version, features_as_of from decisions
+where customer_id = ? and idempotency_key = ?
+"""
 DECISION = (
     *("decision_id", "occurred_at", "customer_id", "offers", "policy", "model_version", "features_as_of"),
     *("channel", "told"),
@@ -24,7 +27,12 @@ def again(connection: Any, asked: Asked) -> Decided | None:
     if asked.idempotency_key is None:
         return None
     row = connection.execute(AGAIN, (asked.customer_id, asked.idempotency_key)).fetchone()
-    return row and Decided(row[0], [shown(each) for each in json.loads(row[1])["offers"]], again=True)
+    if row is None:
+        return None
+    decision_id, told, version, as_of = row
+    document = json.loads(told)
+    lines = [shown(each) for each in document["offers"]]
+    return Decided(decision_id, lines, version, moment(as_of), document["experiment"], again=True)
 
 
 def shown(told: Mapping[str, Any]) -> Shown:

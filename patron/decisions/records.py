@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -28,6 +28,7 @@ class Choice:
     """What a policy chose, best or drawn first; and how probably it could have shown each arm first."""
 
     offered: Sequence[Offered]
+    """At least one line; `none` stands alone."""
     propensities: Mapping[str, float] = field(default_factory=dict)
     """Arm -> P(shown first), `none` among them; they add up to 1."""
 
@@ -43,8 +44,12 @@ class Asked:
     offers: Sequence[OfferTerms]
     refused: Mapping[str, str] = field(default_factory=dict)
     idempotency_key: str | None = None
-    experiment: Mapping[str, str] | None = None
-    """`experiment` and `arm`, where the customer is in one."""
+    experiment: str | None = None
+    """`name:arm`, where the customer is in one."""
+
+    def under(self, key: str | None) -> Asked:
+        """The same question, asked under an idempotency key."""
+        return replace(self, idempotency_key=key)
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,9 @@ class Shown:
 class Decided:
     decision_id: str
     shown: Sequence[Shown]
+    model_version: str
+    features_as_of: datetime | None
+    experiment: str | None = None
     again: bool = False
     """Whether it had been made before, for the same idempotency key."""
 

@@ -47,7 +47,7 @@ def book(
     ]
     terms = catalogue.of(first.offer_id)
     insert(connection, decision_id, asked, around, terms.arm if terms else NONE, choice, shown, refused)
-    return Decided(decision_id, shown)
+    return Decided(decision_id, shown, around.model_version, around.features_as_of, asked.experiment)
 
 
 def fitting(chosen: Sequence[Offered], offers: Sequence[OfferTerms], left: Purse) -> list[Offered]:
@@ -88,7 +88,7 @@ def insert(
         "offers": [line(each) for each in shown],
         "arms": [{"offer_id": name, "propensity": each} for name, each in choice.propensities.items()],
         "refused": [{"offer_id": name, "code": code} for name, code in sorted(refused.items())],
-        "experiment": asked.experiment and dict(asked.experiment),
+        "experiment": asked.experiment,
     }
     row = (
         *(decision_id, written(around.now), asked.customer_id, json.dumps(offers), around.policy),

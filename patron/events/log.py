@@ -157,10 +157,11 @@ class EventLog:
         query = "insert into updates (kind, id, body) values (?, ?, ?) returning seq"
         return self.database.write(lambda connection: connection.execute(query, (table, id, text)).get)
 
-    def last_update(self) -> int:
-        """The number of the newest update of anything; 0 where there is none."""
+    def last_update(self, table: Kind) -> int:
+        """The number of the newest update of a table; 0 where there is none."""
         connection = self.database.reader()
-        return int(connection.execute("select max(seq) from updates").get or 0) if connection else 0
+        query = "select max(seq) from updates where kind = ?"
+        return int(connection.execute(query, (table,)).get or 0) if connection else 0
 
     def updates(self, table: Kind, after: int) -> list[tuple[int, str, dict[str, Any]]]:
         """(number, id, body) of what was written later than number `after`, oldest first."""

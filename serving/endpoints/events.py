@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -12,10 +13,13 @@ from patron.errors import EventLogError
 from patron.events.quarantine import receive
 from patron.events.validation import COLUMNS, GRACE, LARGEST, LONGEST
 from patron.lake.contract import Column
+from serving.deciding import budgets
 from serving.operations import Answer, Body, Endpoint, allowed
 from serving.problems import unavailable
 
 MAX_EVENTS = 500
+OF_DECISIONS = ("offer_accepted", "offer_declined", "purchase")
+log = logging.getLogger(__name__)
 
 
 def described() -> dict[str, Any]:
@@ -77,6 +81,8 @@ class Events(Endpoint):
             outcome = receive(self.parts.events, body.events, datetime.now(UTC))
         except EventLogError as error:
             raise unavailable("event_log", "The events could not be stored. Send them again.", 5) from error
+        if outcome.accepted and any(answers_an_offer(each) for each in body.events):
+            self._book()
         return EventsAnswer(
             accepted=outcome.accepted,
             duplicates=outcome.duplicates,
@@ -85,3 +91,14 @@ class Events(Endpoint):
                 for place, refusal in outcome.refused
             ],
         )
+
+    def _book(self) -> None:
+        """Let budgets and counts follow. What fails is made up for before the next decision of any worker."""
+        try:
+            self.parts.decisions.catch_up(budgets(self.parts))
+        except EventLogError:
+            log.warning("What came of offers could not be booked yet", exc_info=True)
+
+
+def answers_an_offer(raw: Any) -> bool:
+    return isinstance(raw, dict) and raw.get("name") in OF_DECISIONS and bool(raw.get("decision_id"))

@@ -1,8 +1,7 @@
-"""POST /v1/next-best-offers: which offer to make a customer now, decided and logged."""
+"""POST /v1/next-best-offers: which offer to make a customer now, decided, paid for and logged."""
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any
@@ -11,22 +10,33 @@ import bentoml
 import numpy as np
 from pydantic import Field
 
-from patron.offers.catalogue import shop_catalogue
-from serving.best_offers import customers, permitted
-from serving.decision_log import Decision
+from patron.decisions.records import Choose, Decided, Shown
+from patron.errors import EventLogError
+from patron.offers.terms import NONE
+from serving.best_offers import references
+from serving.deciding import (
+    MODEL,
+    alone,
+    catalogue_of,
+    chooser,
+    circumstances,
+    not_logged,
+    questions,
+    trial,
+)
 from serving.operations import Answer, Body, Endpoint, allowed
-from serving.problems import unavailable
 from serving.shapes import WHOLE, Because, Id, ModelLabel, because
 
-MODEL = "patron-offers"
-ABOUT = ("customer_profile:consent_offers", "customer_profile:tier")
-NONE = "none"
+Channel = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+REFUSED = ("no_consent", "The customer does not want offers")
 
 
 class NextBestOffersRequest(Body):
     customer_id: Id
-    channel: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")] | None = None
+    channel: Channel | None = None
     limit: Annotated[int, Field(ge=1, le=20), WHOLE] = 1
+    idempotency_key: Annotated[str, Field(min_length=1, max_length=100)] | None = None
+    """The same key of the same customer gives the same decision again: for a retry after a lost answer."""
 
 
 class Offer(Answer):
@@ -37,6 +47,10 @@ class Offer(Answer):
     propensity: float
     """Probability with which the policy chose it; logged with the decision."""
     reasons: list[Because]
+    decision_id: str | None = None
+    """What to send back in events about this offer: of the first, the decision's own. Null for `none`."""
+    expires_at: datetime | None = None
+    """Until when it may be taken up: its cost is held so long. Null where that costs nothing more."""
 
 
 class NextBestOffersAnswer(Answer):
@@ -44,47 +58,41 @@ class NextBestOffersAnswer(Answer):
     offers: list[Offer]
     model: ModelLabel
     features_as_of: datetime | None
+    experiment: str | None
+    """`name:arm` where an experiment chose, or had a say."""
 
 
 class NextBestOffers(Endpoint):
     @bentoml.api(route="/v1/next-best-offers")
     @allowed("crm", "storefront")
     def next_best_offers(self, body: NextBestOffersRequest, /) -> NextBestOffersAnswer:
-        """Decide on an offer. The decision is on disk before it is answered."""
-        served = self.parts.model(MODEL)
-        policy = served.model
-        rows = self.parts.read([body.customer_id], [*policy.references, *ABOUT])
-        offers = self._decide(policy, rows, body) if consents(rows) else [no_offer()]
-        decision = Decision(
-            decision_id=str(uuid.uuid4()),
-            occurred_at=self.parts.now(),
-            customer_id=body.customer_id,
-            offers=[{"offer_id": each.offer_id, "propensity": each.propensity} for each in offers],
-            policy=served.name,
-            model_version=served.version,
-            features_as_of=rows.as_of,
-            channel=body.channel,
-        )
-        self._log(decision)
-        return NextBestOffersAnswer(
-            decision_id=decision.decision_id,
-            offers=offers,
-            model=ModelLabel(**served.label),
-            features_as_of=rows.as_of,
-        )
-
-    def _decide(self, policy: Any, rows: Any, body: NextBestOffersRequest) -> list[Offer]:
-        now, catalogue = self.parts.now(), shop_catalogue(self.parts.settings)
-        may = permitted(catalogue, customers(policy, rows), now, body.channel)[0]
-        offers = [each for each, allowed in zip(catalogue.offers, may, strict=True) if allowed]
-        return offered(policy.decide(rows.columns, 0, offers, body.limit, np.random.default_rng()))
-
-    def _log(self, decision: Decision) -> None:
-        """A decision that cannot be logged is not made: nothing could be learned from it."""
+        """Decide on an offer. The decision is on disk, and its cost taken, before it is answered."""
+        parts, served = self.parts, self.parts.model(MODEL)
+        catalogue = catalogue_of(parts, served.model)
+        read = [*served.model.references, *references(catalogue.offers)]
+        rows = parts.read([body.customer_id], read)
+        asked = questions(catalogue, served.model, rows, parts.now(), body.channel)[0]
+        asked, by = trial(parts, asked) if consents(rows) else (asked, "champion")
+        choose: Choose = unwanted
+        if consents(rows):
+            choose = chooser(served.model, asked, rows, body.limit, np.random.default_rng(), by)
+        asked = asked.under(body.idempotency_key)
+        around = circumstances(parts, served, rows, body.channel, by)
         try:
-            self.parts.decisions.append(decision)
-        except Exception as error:
-            raise unavailable("decision_log", "The decision could not be stored. Try again.", 5) from error
+            found = parts.decisions.decide(asked, around, catalogue, choose)
+        except EventLogError as error:
+            raise not_logged(error) from error
+        return NextBestOffersAnswer(
+            decision_id=found.decision_id,
+            offers=lines(found),
+            model=ModelLabel(name=served.name, version=found.model_version),
+            features_as_of=found.features_as_of,
+            experiment=found.experiment,
+        )
+
+
+def unwanted(offers: Sequence[Any]) -> Any:
+    return alone(*REFUSED)
 
 
 def consents(rows: Any, row: int = 0) -> bool:
@@ -93,7 +101,25 @@ def consents(rows: Any, row: int = 0) -> bool:
     return column is None or column[row] is not False
 
 
+def lines(found: Decided) -> list[Offer]:
+    return [line(each) for each in found.shown]
+
+
+def line(shown: Shown) -> Offer:
+    told = shown.offered
+    return Offer(
+        offer_id=told.offer_id,
+        expected_uplift=told.expected_uplift,
+        expected_margin=told.expected_margin,
+        propensity=told.propensity,
+        reasons=[Because(**each) for each in told.reasons],
+        decision_id=shown.showing_id,
+        expires_at=shown.expires_at,
+    )
+
+
 def offered(decisions: Sequence[Any]) -> list[Offer]:
+    """What a policy holds to be best, decided by nobody."""
     return [
         Offer(
             offer_id=each.offer_id,
@@ -107,5 +133,5 @@ def offered(decisions: Sequence[Any]) -> list[Offer]:
 
 
 def no_offer() -> Offer:
-    reasons = [Because(code="no_consent", text="The customer does not want offers")]
+    reasons = [Because(code=REFUSED[0], text=REFUSED[1])]
     return Offer(offer_id=NONE, expected_uplift=0.0, expected_margin=0.0, propensity=1.0, reasons=reasons)

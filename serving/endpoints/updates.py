@@ -13,6 +13,7 @@ from patron.errors import EventLogError
 from patron.events.log import Kind
 from patron.events.validation import LARGEST, LONGEST, UNPRINTABLE
 from patron.lake.contract import OFFER_KINDS
+from patron.offers.terms import NONE
 from serving.operations import Answer, Body, Operation
 from serving.problems import Problem, unavailable
 
@@ -85,6 +86,8 @@ def put_customer(parts: Parts, customer_id: str, body: CustomerUpdate) -> Update
 
 
 def put_offer(parts: Parts, offer_id: str, body: OfferUpdate) -> UpdateAnswer:
+    if offer_id.strip() == NONE:
+        raise Problem(422, "invalid", f"No offer is called '{NONE}': that is what making none is called.")
     return put(parts, "offers", offer_id, body)
 
 
@@ -142,5 +145,12 @@ CUSTOMER = with_features(
     CustomerUpdate,
     "Change what is known of a customer.",
 )
-OFFER = with_features("put_offer", put_offer, "/v1/offers/{offer_id}", OfferUpdate, "Change an offer.")
+OFFER = operation(
+    "put_offer",
+    put_offer,
+    "/v1/offers/{offer_id}",
+    OfferUpdate,
+    "Change an offer.",
+    "effective on the next decision",
+)
 OPERATIONS = (PRODUCT, CUSTOMER, OFFER)

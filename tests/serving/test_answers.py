@@ -152,14 +152,15 @@ def test_a_decision_is_on_disk_before_it_is_answered(client: Client, shop: Setti
     found = client.post("next-best-offers", {"customer_id": "ann", "channel": "web"}).json()
     assert len(found["offers"]) == 1 and found["offers"][0]["offer_id"] in ("coupon", "none")
     logged = {row[0]: row for row in decisions(shop)}[found["decision_id"]]
-    assert logged[1] == "ann" and logged[3:] == ("web", "1", END.isoformat())
+    assert logged[1] == "ann" and logged[3:] == ("web", "1", END.isoformat(timespec="microseconds"))
     offer = found["offers"][0]
     assert json.loads(logged[2]) == [{"offer_id": offer["offer_id"], "propensity": offer["propensity"]}]
 
 
 def test_propensities_are_those_of_the_policy(client: Client) -> None:
     asked = [
-        client.post("next-best-offers", {"customer_id": "ann", "channel": "web"}).json() for _ in range(20)
+        client.post("next-best-offers", {"customer_id": f"visitor-{each}", "channel": "web"}).json()
+        for each in range(20)
     ]
     offers = {each["offers"][0]["offer_id"]: each["offers"][0]["propensity"] for each in asked}
     assert offers["coupon"] == pytest.approx(0.9)  # of two arms: 1 - epsilon + epsilon / 2
