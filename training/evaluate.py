@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from patron.errors import ArtifactError, NoChampion, UsageError
-from patron.models.base import open_model
+from patron.models.base import Model, open_model
 from patron.settings import Settings
 from training import tracking
 from training.backtest import Say, rolled
-from training.bootstrap import Judgement, difference, intervals
+from training.bootstrap import difference, intervals
 from training.customers import CustomerJob
 from training.job import Job
 from training.jobs import open_job
@@ -35,9 +35,10 @@ def evaluate(
     if version is None:
         raise NoChampion(f"No champion for '{job.short}'. Train one: patron train {job.short}")
     with tempfile.TemporaryDirectory(prefix="patron-") as scratch:
-        judged = {f"version {version}": twin(job, version, Path(scratch) / "one")}
+        model = twin(job, version, Path(scratch) / "one")
+        judged = {f"version {version}": job.judge(model)}
         if against is not None:
-            judged[f"version {against}"] = twin(job, against, Path(scratch) / "other")
+            judged[f"version {against}"] = job.judge(twin(job, against, Path(scratch) / "other"))
     judged |= {kind: job.judge(job.fit(kind, shipped=False)) for kind in dict.fromkeys((job.baseline,))}
     first, *others = judged
     seed = job.settings.seed
@@ -51,6 +52,7 @@ def evaluate(
         "differences": {
             other: asdict(difference(judged[first], judged[other], seed)) for other in others if comparable
         },
+        **({"evidence": evidence} if (evidence := job.evidence(model)) else {}),
         **backtested(job, tests, say),
     }
 
@@ -62,7 +64,8 @@ def backtested(job: Job, tests: int, say: Say = lambda what: None) -> dict[str, 
     return {"backtest": [each.document() for each in rolled(job, tests=tests, say=say)]}
 
 
-def twin(job: Job, version: str, scratch: Path) -> Judgement:
+def twin(job: Job, version: str, scratch: Path) -> Model:
+    """The judged twin of a version. Raises ArtifactError when it has seen the window."""
     folder = tracking.fetched(job.settings, job.name, version, "evaluated", scratch)
     model, manifest = open_model(folder)
     if manifest.cutoff > job.test:
@@ -70,7 +73,7 @@ def twin(job: Job, version: str, scratch: Path) -> Judgement:
             f"Version {version} was judged after {manifest.cutoff:%Y-%m-%d} and has seen the window from "
             f"{job.test:%Y-%m-%d} on: it cannot be judged on it. Build features of newer data first."
         )
-    return job.judge(model)
+    return model
 
 
 def over_horizon(settings: Settings, short: str, days: int, tests: int, say: Say) -> dict[str, Any]:

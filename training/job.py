@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from patron.models.base import Config, Model, configured
 from patron.settings import Settings
 from training.bootstrap import Judgement
+from training.gate import Limits, Verdict, decide
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -86,6 +87,20 @@ class Job(ABC):
     @abstractmethod
     def judge(self, model: Model) -> Judgement:
         """How a model that saw nothing of it does on the test window."""
+
+    def verdict(
+        self,
+        challenger: Judgement,
+        baseline: Judgement | None,
+        champion: Judgement | None,
+        allowed: Limits,
+    ) -> Verdict:
+        """What the gate says."""
+        return decide(challenger, baseline, champion, allowed, self.settings.seed)
+
+    def evidence(self, model: Model) -> dict[str, Any]:
+        """What the data can and cannot show of a judged model, where metrics alone would mislead."""
+        return {}
 
     @abstractmethod
     def figures(self, model: Model) -> dict[str, Figure]:

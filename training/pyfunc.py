@@ -15,6 +15,7 @@ import pandas as pd
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
 from patron.models.base import history, open_model
+from patron.offers.eligibility import outside
 
 
 class RegisteredModel(PythonModel):
@@ -38,10 +39,10 @@ def values(model: Any, rows: dict[str, Any], size: int) -> Any:
 
 
 def offers(model: Any, rows: dict[str, Any], size: int) -> Any:
-    """The arm that is most likely shown to the customer's segment, of the offers valid now."""
+    """The arm of the highest expected margin, of the offers of the fit that are valid now."""
     now = pd.Timestamp.now("UTC").to_pydatetime()
-    found = [model.propensities(str(segment), now, None) for segment in model.segments.segment(rows)]
-    return np.array([max(each, key=lambda name: each[name]) for each in found], dtype=object)
+    worth = model.worth(rows, [each for each in model.offers if outside(each, now, None) is None])
+    return np.array([worth.names[model.best(worth, row)] for row in range(size)], dtype=object)
 
 
 def needed(model: Any, rows: dict[str, Any], size: int) -> list[list[str]]:

@@ -22,7 +22,7 @@ from patron.models.drift import FILE
 from training import quality, registry, tracking
 from training.bootstrap import Interval, Judgement, difference, intervals
 from training.card import card
-from training.gate import Verdict, decide, limits
+from training.gate import Verdict, limits
 from training.job import Job
 
 Say = Callable[[str], None]
@@ -198,7 +198,7 @@ def passed(
     kind, told = earned(job, kind, judgements)
     baseline = judgements[job.baseline] if kind != job.baseline else None
     allowed = limits(job.settings.configs, job.short)
-    verdict = decide(judgements[kind], baseline, rival, allowed, job.settings.seed)
+    verdict = job.verdict(judgements[kind], baseline, rival, allowed)
     verdict.reasons[:0] = told
     if verdict.passed or rival is not None:
         return kind, verdict
@@ -241,6 +241,8 @@ def record(job: Job, judged: Judged, folder: Path, run_id: str, facts: dict[str,
     )
     for name, figure in job.figures(judged.model).items():
         mlflow.log_figure(figure, f"plots/{name}.png", save_kwargs={"bbox_inches": "tight"})
+    if evidence := job.evidence(judged.model):
+        mlflow.log_dict(finite(evidence), "evidence.json")
     text = card(
         job.name,
         judged.kind,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from patron.models.activity import Numbers
 from patron.models.base import Reason
+from patron.models.uplift_choice import TREAT_ALL, TREAT_NONE, Choice
 from patron.offers.terms import NONE, OfferTerms
 
 
@@ -62,11 +63,20 @@ class Worth:
 
 @dataclass(frozen=True)
 class Learned:
-    """How the effect was chosen."""
+    """How the effect was chosen: for each treatment what stands for it, why, and what else was tried."""
 
     name: str = "unknown"
     reason: str = "nobody was left without an offer at random, so no effect can be told"
-    candidates: Mapping[str, Any] = field(default_factory=dict)
+    arms: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, choice: Choice) -> Learned:
+        return cls(choice.name, choice.reason, {name: asdict(each) for name, each in choice.arms.items()})
+
+    @property
+    def personal(self) -> bool:
+        """Whether any treatment's effect differs between customers."""
+        return any(each["name"] not in (TREAT_ALL, TREAT_NONE) for each in self.arms.values())
 
 
 def number(value: Any) -> float | None:

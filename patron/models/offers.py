@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -19,11 +20,16 @@ from patron.models.offer_log import OfferLog
 from patron.models.offer_worth import Learned, OfferDecision, Worth, number
 from patron.models.response_rates import VALUE_STRENGTH, ResponseRates
 from patron.models.segments import Segments
+from patron.models.uplift import FILE as EFFECTS
+from patron.models.uplift import Uplift
+from patron.models.uplift_choice import CANDIDATES, choose
 from patron.offers.exploration import draw, propensities, thompson_shares
 from patron.offers.terms import NONE, OfferTerms
 
 NAMES = (*INPUTS, *DERIVED)
 """What the effect is told apart by."""
+
+Candidate = Literal[tuple(CANDIDATES)]
 
 
 class OfferPolicyConfig(Config):
@@ -38,6 +44,8 @@ class OfferPolicyConfig(Config):
     noisy, the margin also sees larger baskets."""
     outcome_days: int = Field(default=28, ge=1)
     """Days after a showing within which orders count."""
+    candidates: tuple[Candidate, ...] = tuple(CANDIDATES)  # type: ignore[valid-type]
+    """Ways of telling customers apart by the effect that are tried; the simplest first."""
     margin_rate: float = Field(default=0.3, gt=0, le=1)
     """Share of revenue that the shop keeps where its products tell no costs."""
     prior_rate: float = Field(default=0.02, gt=0, lt=1)
@@ -69,7 +77,7 @@ class OfferPolicy(Model):
         """As they were at the fit."""
         self.rates = ResponseRates({})
         self.order_margins: dict[str, float] = {}
-        self.effects: Any = None
+        self.effects: Uplift | None = None
         self.learned = Learned()
         self._shares: dict[tuple[Any, ...], Numbers] = {}
 
@@ -125,22 +133,19 @@ class OfferPolicy(Model):
             return
         kept = np.isin(treatment, enough)
         log, treatment = log.take(kept), treatment[kept]
-        from patron.models.uplift import average, choose
-
-        learn = average if alike else choose
         amounts = self.config.outcome == "margin"
-        found = learn(
+        found = choose(
             NAMES,
             matrix(log.rows, NAMES),
             treatment,
             log.margin if amounts else log.ordered,
             log.propensity,
-            kind="amount" if amounts else "binary",
+            "amount" if amounts else "binary",
             seed=seed,
             threads=threads,
+            candidates=() if alike else self.config.candidates,
         )
-        self.effects = found.model
-        self.learned = Learned(found.name, found.reason, found.table)
+        self.effects, self.learned = found.model, Learned.of(found)
 
     @property
     def groups(self) -> dict[str, str]:
@@ -328,16 +333,11 @@ class OfferPolicy(Model):
             "rates": self.rates.document(),
             "order_margins": self.order_margins,
             "segments": self.segments.document(),
-            "learned": {
-                "name": self.learned.name,
-                "reason": self.learned.reason,
-                "candidates": self.learned.candidates,
-            },
+            "learned": asdict(self.learned),
         }
         publish_json(folder / "offers.json", document)
         if self.effects is not None:
-            (folder / EFFECTS).mkdir()
-            self.effects.save(folder / EFFECTS)
+            self.effects.save(folder)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -348,15 +348,9 @@ class OfferPolicy(Model):
         model.rates = ResponseRates.of(document["rates"])
         model.segments = Segments.of(document["segments"])
         model.learned = Learned(**document["learned"])
-        if (folder / EFFECTS).is_dir():
-            from patron.models.uplift import read_effects
-
-            model.effects = read_effects(folder / EFFECTS)
+        if (folder / EFFECTS).is_file():
+            model.effects = Uplift.load(folder)
         return model
-
-
-EFFECTS = "effects"
-"""Folder of the effect model within the artifact."""
 
 
 def order_margins(segment: NDArray[np.str_], ordered: Numbers, margin: Numbers) -> dict[str, float]:

@@ -22,6 +22,7 @@ OFFERS = ("coupon-a", "coupon-b", "points-a", "points-b")
 SMALLER = {
     "churn": {"trees = 200": "trees = 40", "leaves = 8": "leaves = 4"},
     "lifetime-value": {"trees = 300": "trees = 40", "leaves = 8": "leaves = 4"},
+    "offers": {', "x_logistic", "dr_logistic", "t_trees", "x_trees", "dr_trees"': ""},
     "recommender": {"factors = 64": "factors = 8\niterations = 4"},
 }
 
@@ -37,7 +38,8 @@ def tables(customers: int = 200, days: int = DAYS, seed: int = 7) -> dict[str, l
 
 
 def exposures(lines: list[dict[str, Any]], days: int, seed: int) -> list[dict[str, Any]]:
-    """One offer at random to every customer each month from the third on; who buys often responds often."""
+    """One offer or none at random to every customer each month from the third on; who buys often responds
+    often, and buys as much without."""
     rng = np.random.default_rng(seed)
     counted: dict[str, set[str]] = {}
     for each in lines:
@@ -47,16 +49,17 @@ def exposures(lines: list[dict[str, Any]], days: int, seed: int) -> list[dict[st
     found = []
     for day in range(90, days - 5, 25):
         for customer, orders in sorted(counted.items()):
-            converted = bool(rng.random() < (0.6 if len(orders) > usual else 0.05))
-            offer = str(rng.choice(OFFERS))
+            offer = str(rng.choice([*OFFERS, "none"]))
+            responds = rng.random() < (0.6 if len(orders) > usual else 0.05)
+            converted = bool(responds and offer != "none")
             found.append(
                 {
                     "decision_id": f"d{len(found):05d}",
                     "customer_id": customer,
                     "offer_id": offer,
                     "shown_at": START + timedelta(days=day, hours=float(rng.uniform(0, 12))),
-                    "propensity": 1 / len(OFFERS),
-                    "policy": "random",
+                    "propensity": 1 / (len(OFFERS) + 1),
+                    "policy": "patron-offers",
                     "arm": offer.split("-")[0],
                     "converted": converted,
                     "value": 20 if converted else None,

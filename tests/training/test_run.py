@@ -24,7 +24,7 @@ PLOTS = {
     "lifetime-value": {"calibration", "gain"},
     "portrait": {"segment_sizes", "segment_value", "cluster_sizes", "gain"},
     "replenishment": {"calibration", "gain", "importance"},
-    "offers": {"calibration", "gain", "importance"},
+    "offers": {"policy_value", "responses"},
 }
 
 

@@ -1,139 +1,222 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from patron.errors import DataError
 from patron.models.base import configured
-from patron.models.offers import OfferPolicy, OfferPolicyConfig, OfferTerms
+from patron.models.offer_log import OfferLog
+from patron.models.offers import OfferPolicy, OfferPolicyConfig
 from patron.models.response_rates import ResponseRates
-from patron.models.segments import Segments
+from patron.offers.terms import OfferTerms
 from patron.settings import PROJECT
 from tests.model_contract import ModelContract
+from tests.patron.models.offer_shop import (
+    CUSTOMERS,
+    LIFT,
+    MARGIN,
+    OFFERS,
+    SHIP,
+    TEN,
+    TWENTY,
+    log,
+    policy,
+    recent,
+)
 from tests.patron.models.shop import shop
 
-NOW = datetime(2017, 6, 1, tzinfo=UTC)
-OFFERS = [
-    OfferTerms(offer_id="ten", name="10 off", kind="early_access", group="coupons", cost=1.0),
-    OfferTerms(offer_id="twenty", name="20 off", kind="early_access", group="coupons", cost=2.0),
-    OfferTerms(offer_id="ship", kind="free_shipping", cost=0.5, channels=("email",)),
-    OfferTerms(offer_id="gold", kind="early_access", min_tier="gold"),
-    OfferTerms(offer_id="past", valid_to=datetime(2017, 5, 1)),
-]
+ROWS = CUSTOMERS.rows
+LATELY = np.flatnonzero(recent(ROWS))
+LONG_AGO = np.flatnonzero(~recent(ROWS))
 
 
-def exposures(with_none=True, n=4000, seed=1):
-    """'ten' lifts 'loyal' from 5% to 30%; nothing moves 'lost'."""
-    rng = np.random.default_rng(seed)
-    offer = rng.choice(["none", "ten", "twenty"] if with_none else ["ten", "twenty"], n)
-    segment = rng.choice(["loyal", "lost"], n)
-    rate = np.where((offer == "ten") & (segment == "loyal"), 0.3, 0.05)
-    converted = rng.uniform(size=n) < rate
-    return {
-        "offer_id": offer,
-        "segment": segment,
-        "converted": converted,
-        "value": np.where(converted, 40.0, 0.0),
-        "propensity": np.full(n, 1 / 3),
-    }
+@pytest.fixture(scope="module")
+def learned():
+    return policy(log(), epsilon=0, thompson=0)
 
 
-def policy(found=None, offers=OFFERS, **config):
-    segments = Segments().fit(shop(100).rows)
-    return OfferPolicy(OfferPolicyConfig(**config)).fit(
-        exposures() if found is None else found, offers, segments
-    )
+def exploring(model, **config):
+    """The same policy with other shares."""
+    found = OfferPolicy(OfferPolicyConfig(**{**model.config.model_dump(), **config}))
+    for name in ("segments", "offers", "rates", "order_margins", "effects", "learned"):
+        setattr(found, name, getattr(model, name))
+    return found
 
 
-def decide(model, segment="loyal", channel="email", limit=3, seed=1, tier=None):
-    return model.decide(segment, NOW, channel, limit, np.random.default_rng(seed), tier)
+def decide(model, row=0, offers=OFFERS, limit=1, seed=1):
+    return model.decide(ROWS, row, offers, limit, np.random.default_rng(seed))
 
 
 class TestOfferPolicy(ModelContract):
     name = "patron-offers"
 
     def fitted(self, seed):
-        return policy()
+        return policy(log(1500))
 
     def answers(self, model):
-        lines = [line for segment in ("loyal", "lost") for line in decide(model, segment)]
-        numbers = [[each.expected_uplift, each.expected_margin, each.propensity] for each in lines]
-        words = [f"{each.offer_id} {[reason.text for reason in each.reasons]}" for each in lines]
-        return [np.array(numbers), np.array(words), model.segments.segment(shop(20).rows)]
+        worth = model.worth(shop(20).rows, OFFERS)
+        words = [reason.text for each in decide(model, limit=3) for reason in each.reasons]
+        chances = np.array([model.propensities(worth, row) for row in range(20)])
+        return [np.nan_to_num(worth.margin), worth.cost, chances, np.array(words), worth.segments]
 
     def answers_when_missing(self, model):
-        return [np.array([each.expected_margin for each in decide(model, "a segment never seen", None)])]
+        rows = {name: np.full(2, np.nan) for name in ROWS} | {"purchase_days": np.zeros(2)}
+        return [np.nan_to_num(model.worth(rows, OFFERS).margin)]
 
     def answers_when_empty(self, model):
-        return [[line for line in decide(model, limit=1, channel="paper") if line.offer_id == "ship"]]
+        worth = model.worth({name: np.zeros(0) for name in ROWS}, OFFERS)
+        return [worth.margin, worth.cost, worth.segments, worth.without]
 
 
-def test_the_offer_that_works_is_shown_where_it_works():
-    model = policy(epsilon=0)
-    loyal, lost = decide(model, channel="app"), decide(model, "lost", channel="app")
-    assert loyal[0].offer_id == "ten"
-    assert loyal[0].expected_uplift == pytest.approx(0.25, abs=0.05)
-    assert loyal[0].expected_margin == pytest.approx(0.25 * 40 * 0.3 - 1, abs=0.7)
-    assert [each.code for each in loyal[0].reasons] == ["response_rate", "uplift"]
-    assert [each.offer_id for each in lost] == ["none"]
-    assert lost[0].expected_margin == 0
+def test_an_offer_is_made_where_it_changes_something(learned):
+    worth = learned.worth(ROWS, OFFERS)
+    best = np.array([learned.best(worth, row) for row in range(len(worth.segments))])
+    assert (best[LATELY] == 1).mean() > 0.95, "'ten' where it works"
+    assert (best[LONG_AGO] == 0).mean() > 0.6, "mostly nothing where it only costs"
+    assert worth.margin[LONG_AGO, 1].mean() < 0 < worth.margin[LATELY, 1].mean()
+    assert worth.uplift[LATELY, 1].mean() == pytest.approx(LIFT, abs=0.06)
+    assert worth.margin[LATELY, 1].mean() == pytest.approx(LIFT * MARGIN - TEN.cost, abs=0.7)
+    assert learned.learned.personal and "coupons" in learned.learned.arms
 
 
-def test_propensities_are_exact():
-    model = policy(epsilon=0.2)
-    arms = model.propensities("loyal", NOW, "email")
-    assert sum(arms.values()) == pytest.approx(1)
-    assert arms == pytest.approx({"none": 0.05, "ten": 0.85, "twenty": 0.05, "ship": 0.05})
-    rng = np.random.default_rng(3)
-    drawn = [model.decide("loyal", NOW, "email", 1, rng)[0] for _ in range(4000)]
-    assert all(each.propensity == arms[each.offer_id] for each in drawn)
-    shares = {name: np.mean([each.offer_id == name for each in drawn]) for name in arms}
-    assert shares == pytest.approx(arms, abs=0.02)
+def test_what_changes_nothing_is_worth_its_cost_less(learned):
+    worth = learned.worth(ROWS, OFFERS)
+    assert learned.learned.arms["twenties"]["name"] == "treat_none"
+    assert np.allclose(worth.margin[:, 2], -TWENTY.cost)
 
 
-def test_eligibility():
-    model = policy()
-    assert set(model.propensities("loyal", NOW, "email")) == {"none", "ten", "twenty", "ship"}
-    assert set(model.propensities("loyal", NOW, "app")) == {"none", "ten", "twenty"}
-    assert "gold" in model.propensities("loyal", NOW, "app", "Platinum")
-    assert "gold" not in model.propensities("loyal", NOW, "app", "silver")
-    assert "past" in model.propensities("loyal", datetime(2017, 4, 1, tzinfo=UTC), "app")
+def test_the_cost_of_a_coupon_is_that_of_its_responses(learned):
+    worth = learned.worth(ROWS, [replaced(TEN, kind="coupon", cost=2.0)])
+    rate = learned.rates.response(str(worth.segments[0]), "ten").rate
+    assert worth.cost[0, 1] == pytest.approx(2 * rate)
 
 
-def test_without_a_control_group_the_answer_says_so():
-    line = decide(policy(exposures(with_none=False), epsilon=0), limit=1)[0]
-    assert line.offer_id == "ten"
-    assert [each.code for each in line.reasons] == ["response_rate", "observational"]
+def replaced(terms, **told):
+    return OfferTerms(**{**terms.model_dump(), **told})
 
 
-def test_nothing_known_is_answered_by_none():
-    for model in (
-        policy({}, []),
-        policy({}, OFFERS),
-        policy({name: np.zeros(0) for name in exposures()}, []),
-    ):
-        model.config = OfferPolicyConfig(epsilon=0)
-        assert [each.offer_id for each in decide(model)] == ["none"]
-    assert decide(policy({}, []))[0].propensity == 1
+def test_an_average_treats_everybody_alike():
+    model = policy(log(), alike=True)
+    worth = model.worth(ROWS, OFFERS)
+    assert np.ptp(worth.uplift[:, 1]) == 0 and worth.uplift[0, 1] == pytest.approx(LIFT / 2, abs=0.04)
+    assert not model.learned.personal
 
 
-def test_exploration_is_named():
-    model = policy(epsilon=1)
-    lines = [decide(model, limit=1, seed=seed)[0] for seed in range(50)]
-    for line in lines:
+def test_without_any_effect_nobody_is_contacted_beyond_the_floor():
+    model = policy(log(lift=0.0), epsilon=0.08)
+    worth = model.worth(ROWS, OFFERS[:2])
+    chances = np.array([model.propensities(worth, row) for row in range(len(worth.segments))])
+    assert np.allclose(1 - chances[:, 0], 0.08 * 2 / 3)
+
+
+def test_what_was_not_drawn_at_random_tells_no_effect():
+    model = policy(log(randomised=False), epsilon=0, thompson=0)
+    worth = model.worth(ROWS, OFFERS)
+    assert np.isnan(worth.margin[:, 1:]).all() and not worth.evidence[1:].any()
+    line = decide(model)[0]
+    assert (line.offer_id, line.expected_margin, line.propensity) == ("none", 0.0, 1.0)
+    told = model.told(worth, 0, 1, 0.1, False)
+    assert told.expected_uplift is None and told.reasons[-1].code == "no_evidence"
+
+
+def test_an_effect_needs_somebody_left_alone():
+    found = log()
+    model = policy(found.take(found.offer_id != "none"))
+    assert model.effects is None and "left without an offer" in model.learned.reason
+
+
+def test_a_few_exposures_are_no_evidence():
+    model = policy(log(), least_exposures=2000)
+    assert model.effects is None
+
+
+def test_an_offer_nobody_knows_is_explored_by_its_share(learned):
+    model = exploring(learned, epsilon=0.0, thompson=0.2)
+    row = int(LATELY[0])
+    chances = model.propensities(model.worth(ROWS, OFFERS), row)
+    assert chances.sum() == pytest.approx(1) and chances[3] > 0
+    assert chances[1] == pytest.approx(1 - chances[3]), "what is not the new offer's is the best one's"
+    assert chances[2] == 0 and chances[3] <= 0.2
+    assert model.propensities(model.worth(ROWS, OFFERS[:2]), row)[1] == 1, "all known: nothing to try"
+
+
+def test_an_unknown_group_lends_nothing_and_a_known_one_does(learned):
+    new = OfferTerms(offer_id="eleven", kind="early_access", group="coupons", cost=1.0)
+    worth = learned.worth(ROWS, [new])
+    assert worth.evidence.tolist() == [True, True]
+    assert np.allclose(worth.uplift[:, 1], learned.worth(ROWS, [TEN]).uplift[:, 1])
+
+
+def test_shown_shares_are_the_propensities(learned):
+    model = exploring(learned, epsilon=0.2, thompson=0.1)
+    row, rng = int(LATELY[0]), np.random.default_rng(3)
+    worth = model.worth(ROWS, OFFERS)
+    chances = dict(zip(worth.names, model.propensities(worth, row), strict=True))
+    drawn = [model.decided(worth, row, 1, rng)[0] for _ in range(4000)]
+    assert all(each.propensity == chances[each.offer_id] for each in drawn)
+    for name, chance in chances.items():
+        error = np.sqrt(chance * (1 - chance) / len(drawn))
+        assert abs(np.mean([each.offer_id == name for each in drawn]) - chance) <= 3 * error
+
+
+def test_arms_that_may_not_be_shown_have_no_chance(learned):
+    model = exploring(learned, epsilon=0.3, thompson=0.1)
+    worth, row = model.worth(ROWS, OFFERS), int(LATELY[0])
+    chances = model.propensities(worth, row, np.array([False, True, True]))
+    assert chances[1] == 0 and chances.sum() == pytest.approx(1)
+    rest = model.propensities(model.worth(ROWS, OFFERS[1:]), row)
+    assert chances[[0, 2, 3]] == pytest.approx(rest)
+
+
+def test_a_list_is_ranked_and_holds_what_adds_margin(learned):
+    row = int(LATELY[0])
+    lines = decide(learned, row, limit=3)
+    assert [each.offer_id for each in lines] == ["ten"], "the others add nothing"
+    assert [each.code for each in lines[0].reasons] == ["response_rate", "uplift"]
+
+
+def test_exploration_is_named(learned):
+    model, row = exploring(learned, epsilon=1.0), int(LATELY[0])
+    for seed in range(30):
+        line = decide(model, row, seed=seed)[0]
         assert (line.reasons[0].code == "exploration") == (line.offer_id != "ten")
 
 
-def test_a_list_is_ranked_and_holds_no_none_behind_an_offer():
-    found = exposures(with_none=False)
-    found["converted"] = np.ones(len(found["converted"]))
-    found["value"] = np.full(len(found["converted"]), 40.0)
-    lines = decide(policy(found, epsilon=0), limit=2)
-    assert [each.offer_id for each in lines] == ["ship", "ten"]
-    assert lines[0].expected_margin >= lines[1].expected_margin
-    assert "none" not in [each.offer_id for each in lines]
+def test_margins_can_be_learned_themselves():
+    model = policy(log(), outcome="margin", epsilon=0, thompson=0)
+    worth = model.worth(ROWS, OFFERS)
+    assert worth.margin[LATELY, 1].mean() == pytest.approx(LIFT * MARGIN - TEN.cost, abs=0.9)
+    assert np.isnan(worth.uplift[:, 1:]).all()
+    assert "margin within 28 days" in model.told(worth, int(LATELY[0]), 1, 1.0, False).reasons[-1].text
+
+
+def test_nothing_known_is_answered_by_none():
+    for found in (None, log().take(np.zeros(0, dtype=np.int64))):
+        assert [each.offer_id for each in decide(policy(found, epsilon=0, thompson=0))] == ["none"]
+    assert decide(policy(None), offers=[])[0].propensity == 1
+
+
+def test_before_anything_was_shown_all_offers_are_tried():
+    model = policy(None, epsilon=0.0, thompson=0.3)
+    chances = model.propensities(model.worth(ROWS, OFFERS), 0)
+    assert (chances > 0.02).all() and chances[0] > 0.7
+
+
+def test_what_cannot_be_learned_is_said():
+    found = log(100)
+    with pytest.raises(DataError, match="differ in length"):
+        replace(found, converted=found.converted[1:])
+    with pytest.raises(DataError, match="share an id"):
+        OfferPolicy().fit(None, [SHIP, SHIP])
+
+
+def test_exposures_without_an_outcome_are_left_out():
+    found = log(400)
+    model = policy(replace(found, converted=np.where(np.arange(400) < 300, np.nan, found.converted)))
+    shown = sum(each.shown for each in model.rates.tallies.values())
+    assert shown == 100
 
 
 def test_rates_lean_on_their_group():
@@ -150,22 +233,14 @@ def test_rates_lean_on_their_group():
     assert rates.response("loyal", "ten").shown == 1000
 
 
-def test_exposures_without_an_outcome_are_left_out():
-    found = {"offer_id": ["ten"] * 2, "segment": ["x"] * 2, "converted": [None, True], "value": [None, None]}
-    rates = ResponseRates.fit(
-        {name: np.array(each, dtype=object) for name, each in found.items()}, {}, 0.02, 50
-    )
-    assert rates.response("x", "ten").shown == 1
-
-
-def test_what_cannot_be_learned_is_said():
-    with pytest.raises(DataError, match="lack converted, value"):
-        policy({"offer_id": np.array(["a"]), "segment": np.array(["b"])})
-    with pytest.raises(DataError, match="ids of their own"):
-        policy({}, [OfferTerms(offer_id="a"), OfferTerms(offer_id="a")])
-
-
 def test_the_shipped_config_opens():
     found, config = configured(PROJECT / "configs" / "models" / "offers.toml")
     assert found is OfferPolicy
     assert config == OfferPolicyConfig()
+
+
+def test_a_log_can_be_cut_down():
+    found = log(50)
+    kept = found.take(found.offer_id == "ten")
+    assert isinstance(kept, OfferLog) and len(kept) == (found.offer_id == "ten").sum()
+    assert len(kept.rows["recency_days"]) == len(kept)
