@@ -1,10 +1,12 @@
 """Offer policies on data whose answer is known: randomised trials, bandit logs, a simulated shop.
 
+    python benchmarks/offers.py --data ../shared/data/hillstrom.csv.gz
     python benchmarks/offers.py --data ../shared/data/open_bandit
     python benchmarks/offers.py --data ../shared/data/open_bandit --json found.json
 
-The data tell what is measured: a folder with `random` and `bts` is the Open Bandit data. Prints tables, then
-every bar with what was reached. A missed bar is a result; exit code 1 says that the data are unknown.
+The data tell what is measured: a file `hillstrom*` is the randomised e-mail campaign, a folder with `random`
+and `bts` is the Open Bandit data. Prints tables, then every bar with what was reached. A missed bar is a
+result; exit code 1 says that the data are unknown.
 """
 
 from __future__ import annotations
@@ -52,6 +54,8 @@ def section(data: Path) -> str | None:
     """The module of `offer_policies` that measures this data set: `measured`, `bars`, `drawn`."""
     if (data / "random").is_dir() and (data / "bts").is_dir():
         return "open_bandit"
+    if data.name.startswith("hillstrom"):
+        return "hillstrom"
     return None
 
 
