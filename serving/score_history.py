@@ -224,3 +224,23 @@ def moved(settings: Settings, since: date, until: date) -> pa.Table:
     with compared(settings, since, until) as engine:
         ordered = "order by greatest(coalesce(expected_value, 0), coalesce(value_before, 0)) desc, 1, 2"
         return engine.execute(f"select * from ({query}) {ordered}").to_arrow_table()
+
+
+def members(settings: Settings, segment: str, most: int) -> list[str]:
+    """Customers of a segment as of the last scoring, those with the most value at risk first.
+
+    At risk: the expected value times the probability of churn, where both are known. Raises NoScores where
+    nobody was scored yet.
+    """
+    import pyarrow.parquet as pq
+
+    known = moments(settings)
+    if not known:
+        raise NoScores("Nobody was scored yet. Score: patron score")
+    columns = ["customer_id", *MEASURES]
+    found = pq.read_table(part(settings, known[-1]), columns, filters=[("segment", "=", segment)])
+    names, values, risks = (found[name].to_pylist() for name in columns)
+    order = sorted(
+        range(len(names)), key=lambda each: (-(values[each] or 0) * (risks[each] or 0), names[each])
+    )
+    return [names[each] for each in order[:most]]

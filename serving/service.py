@@ -12,13 +12,14 @@ from typing import Any
 import bentoml
 
 from serving.bootstrap import Parts
-from serving.endpoints import customers, segments, updates
+from serving.endpoints import customers, decisions, segments, updates
 from serving.endpoints.churn_scores import ChurnScores
 from serving.endpoints.events import Events
 from serving.endpoints.lifetime_values import LifetimeValues
 from serving.endpoints.next_best_offers import NextBestOffers
 from serving.endpoints.rankings import Rankings
 from serving.endpoints.recommendations import Recommendations
+from serving.endpoints.retention_actions import RetentionActions
 from serving.endpoints.similar_products import SimilarProducts
 from serving.operations import operations
 from serving.watcher import Holder
@@ -28,7 +29,7 @@ KNOBS: dict[str, Any] = {
     "logging": {"access": {"enabled": False}},
 }
 """What the framework does by default and the gateway does instead."""
-ROUTES = (customers.OPERATION, segments.OPERATION, *updates.OPERATIONS)
+ROUTES = (customers.OPERATION, segments.OPERATION, decisions.OPERATION, *updates.OPERATIONS)
 """Operations that are not POST, which the framework has no declaration for."""
 
 
@@ -50,7 +51,14 @@ def build(open_parts: Callable[[], Parts]) -> bentoml.Service[Any]:
             return Gateway(app, known, pages(holder, known, metrics), holder, metrics)
 
     class Patron(
-        Recommendations, SimilarProducts, Rankings, Events, ChurnScores, LifetimeValues, NextBestOffers
+        Recommendations,
+        SimilarProducts,
+        Rankings,
+        Events,
+        ChurnScores,
+        LifetimeValues,
+        NextBestOffers,
+        RetentionActions,
     ):
         def __init__(self) -> None:
             holder.open()

@@ -21,8 +21,10 @@ from patron.events.log import EventLog
 from patron.offers.catalogue import Catalogue
 from patron.offers.terms import OfferTerms
 
-ChooseAll = Callable[[Sequence[Sequence[OfferTerms]], Purse], Sequence[Choice]]
-"""Chooses for several customers at once: what may be made to each, and what money is left."""
+Refused = Mapping[str, str]
+"""Offer -> code of why it may not be made."""
+ChooseAll = Callable[[Sequence[tuple[Sequence[OfferTerms], Refused]], Purse], Sequence[Choice]]
+"""Chooses for several customers at once: what may be made to each and what not, and what money is left."""
 Budgets = Mapping[str, float | None]
 
 
@@ -52,7 +54,7 @@ class Ledger:
 
         Where the customer's idempotency key was used before, what was decided then is given again.
         """
-        return self.decide_all([asked], around, catalogue, lambda offers, left: [choose(offers[0])])[0]
+        return self.decide_all([asked], around, catalogue, lambda found, left: [choose(found[0][0])])[0]
 
     def decide_all(
         self,
@@ -140,16 +142,23 @@ def together(
     """Decide for those who have no decision of their key yet; one entry a question."""
     known = [reading.again(connection, each) for each in asked]
     fresh = [each for each, found in zip(asked, known, strict=True) if found is None]
-    open_to = [
-        split(connection, each.customer_id, each.offers, around.channel, around.now, catalogue)
-        for each in fresh
-    ]
+    found = [open_to(connection, each, around, catalogue) for each in fresh]
     left = purse.left(connection, catalogue, around.now)
-    choices = choose([offers for offers, _ in open_to], left) if fresh else []
+    choices = choose(found, left) if fresh else []
     made = iter(
         [
-            writing.book(connection, each, around, catalogue, left, choice, {**each.refused, **refused})
-            for each, (_, refused), choice in zip(fresh, open_to, choices, strict=True)
+            writing.book(connection, each, around, catalogue, left, choice, refused)
+            for each, (_, refused), choice in zip(fresh, found, choices, strict=True)
         ]
     )
-    return [found or next(made) for found in known]
+    return [decided or next(made) for decided in known]
+
+
+def open_to(
+    connection: Any, asked: Asked, around: Circumstances, catalogue: Catalogue
+) -> tuple[Sequence[OfferTerms], Refused]:
+    """(offers that may be made to a customer now, why each other one may not)."""
+    offers, refused = split(
+        connection, asked.customer_id, asked.offers, around.channel, around.now, catalogue
+    )
+    return offers, {**asked.refused, **refused}
