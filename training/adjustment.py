@@ -14,6 +14,9 @@ from training.off_policy import Value, mean
 
 Numbers = NDArray[np.float64]
 Flags = NDArray[np.bool_]
+Answer = Callable[[Numbers], Numbers]
+Fit = Callable[[Flags], Answer]
+"""From the rows to learn from to what answers others."""
 
 OVERLAP = (0.05, 0.95)
 """Estimated chances of treatment between which both kinds of customers occur."""
@@ -22,6 +25,8 @@ BALANCED = 0.1
 LEAST = 50
 """Treated, and not treated, rows under which nothing is estimated."""
 FOLDS = 5
+PENALTIES = (100.0, 10.0, 1.0, 0.1)
+"""Of the squared weights of standardised columns."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,8 @@ def prepared(features: Numbers) -> Numbers:
     table = np.column_stack(columns) if columns else np.zeros((len(features), 1))
     spread = table.std(axis=0)
     moving = spread > 1e-12
+    if not moving.any():
+        return np.zeros((len(features), 1))
     return np.asarray((table[:, moving] - table[:, moving].mean(axis=0)) / spread[moving])
 
 
@@ -61,14 +68,29 @@ def folds(rows: int, groups: NDArray[Any] | None, seed: int) -> NDArray[np.int64
 
 
 def chances(design: Numbers, treated: Flags, fold: NDArray[np.int64]) -> Numbers:
-    """P(treated) of each row by logistic regression on the other folds' rows: (n,)."""
+    """P(treated) of each row by logistic regression on the other folds' rows: (n,).
+
+    The penalty is the one of `PENALTIES` under which the other folds tell the first one best (log loss).
+    """
+
+    def fitted(penalty: float) -> Fit:
+        return lambda rows: _logistic(design[rows], treated[rows], penalty)
+
+    first, everyone = fold == 0, np.ones(len(fold), dtype=bool)
+    chosen = min(PENALTIES, key=lambda each: _log_loss(treated[first], fitted(each)(~first)(design[first])))
+    return _crossed(design, fold, everyone, fitted(chosen))
+
+
+def _logistic(design: Numbers, treated: Flags, penalty: float) -> Answer:
     from sklearn.linear_model import LogisticRegression
 
-    def fitted(rows: Flags) -> Callable[[Numbers], Numbers]:
-        model = LogisticRegression(C=0.1, max_iter=500).fit(design[rows], treated[rows])
-        return lambda asked: model.predict_proba(asked)[:, 1]
+    model = LogisticRegression(C=1 / penalty, solver="newton-cholesky").fit(design, treated)
+    return lambda asked: np.asarray(model.predict_proba(asked)[:, 1])
 
-    return _crossed(design, fold, np.ones(len(fold), dtype=bool), fitted)
+
+def _log_loss(treated: Flags, chance: Numbers) -> float:
+    told = np.clip(np.where(treated, chance, 1 - chance), 1e-12, 1)
+    return -float(np.log(told).mean())
 
 
 def adjusted(
@@ -86,13 +108,14 @@ def adjusted(
     if min(int((treated & kept).sum()), int((~treated & kept).sum())) < LEAST:
         return None
 
-    def fitted(rows: Flags) -> Callable[[Numbers], Numbers]:
+    def fitted(rows: Flags) -> Answer:
         model = RidgeCV(alphas=np.logspace(0, 4, 9)).fit(design[rows], outcome[rows])
         return lambda asked: model.predict(asked)
 
     with_, without = (_crossed(design, fold, arm & kept, fitted) for arm in (treated, ~treated))
     rows = with_ - without
-    rows = rows + np.where(treated, (outcome - with_) / chance, -(outcome - without) / (1 - chance))
+    sure = np.clip(chance, *OVERLAP)
+    rows = rows + np.where(treated, (outcome - with_) / sure, -(outcome - without) / (1 - sure))
     return mean(rows[kept], None if groups is None else groups[kept])
 
 
@@ -100,7 +123,7 @@ def _crossed(
     design: Numbers,
     fold: NDArray[np.int64],
     used: Flags,
-    fitted: Callable[[Flags], Callable[[Numbers], Numbers]],
+    fitted: Fit,
 ) -> Numbers:
     """Every row answered by a model of the used rows of other folds."""
     found = np.zeros(len(fold))
@@ -115,7 +138,7 @@ def balances(
     names: Sequence[str], features: Numbers, treated: Flags, chance: Numbers, kept: Flags
 ) -> list[Balance]:
     """Every feature's standardised difference: before, of all rows; after, weighted, within the overlap."""
-    weights = np.where(kept, 1 / np.where(treated, chance, 1 - chance), 0.0)
+    weights = np.where(kept, 1 / np.clip(np.where(treated, chance, 1 - chance), *OVERLAP), 0.0)
     found = [
         Balance(name, _gap(values, treated, np.ones(len(treated))), _gap(values, treated, weights))
         for name, values in zip(names, features.T, strict=True)

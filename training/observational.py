@@ -105,8 +105,11 @@ def diagnose(
     effect = adjusted(design, treated, outcome, chance, fold, groups)
     before = None
     if placebo is not None:
-        earlier = design if placebo_features is None else prepared(placebo_features)
-        before = adjusted(earlier, treated, placebo, chances(earlier, treated, fold), fold, groups)
+        earlier, alike = design, chance
+        if placebo_features is not None:
+            earlier = prepared(placebo_features)
+            alike = chances(earlier, treated, fold)
+        before = adjusted(earlier, treated, placebo, alike, fold, groups)
     strength = e_values(effect, outcome, treated) if effect else (1.0, 1.0)
     unbalanced = sum(not abs(each.after) <= BALANCED for each in found)
     reasons = cannot(float(kept.mean()), unbalanced, len(names), before, effect, outcome_name)
