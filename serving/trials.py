@@ -87,6 +87,6 @@ def of_offers(parts: Parts, customer_id: str) -> Assignment | None:
     """The arm of a decision on offers, noted as an exposure; None where the visitor is in none.
 
     Call it once the customer is known to agree to offers, right before the policy is asked. Its
-    `parameters["policy"]` is champion, none, random or challenger; its `label` goes into the decision.
+    `parameters["policy"]` is champion, none or random; its `label` goes into the decision.
     """
     return parts.trials.treated(OFFERS, customer_id, None, parts.now())

@@ -14,8 +14,8 @@ from math import exp, lgamma, log
 
 LEVEL = 0.01
 """Chance that a sound experiment is ever called mismatched."""
-CONCENTRATIONS = (10.0, 100.0, 1000.0)
-"""Of the mixtures about the configured ratio: even arms that are off by some 15, 5 and 2 points."""
+CONCENTRATIONS = (100.0, 1000.0)
+"""Of the mixtures about the configured ratio: even arms that are off by some 5 and 2 points."""
 
 
 @dataclass(frozen=True)

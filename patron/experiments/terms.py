@@ -30,7 +30,7 @@ OF_ORDERS = ("ordered", "orders", "revenue", "margin", "returns", "discount")
 OF_ANSWERS = ("click_rate", "cart_rate", "conversion_rate", "fallback_rate")
 """Told of visitors, by what came of the answers that they were given."""
 LESS_IS_BETTER = ("returns", "discount", "fallback_rate")
-POLICIES = ("champion", "none", "random", "challenger")
+POLICIES = ("champion", "none", "random")
 PLACEMENT, OFFERS = "placement:", "policy:offers"
 SERVE = "serve"
 """Parameter of a placement's arm that names what answers instead of the personal model."""

@@ -105,7 +105,7 @@ def test_the_bayes_factor_of_a_tiny_sample() -> None:
     assert log_bayes_factor([0, 0], [0.5, 0.5]) == pytest.approx(0)
     assert log_bayes_factor([1, 0], [0.5, 0.5]) == pytest.approx(0)
     assert log_bayes_factor([2, 0], [0.5, 0.5]) == pytest.approx(
-        log((6 / 11 + 51 / 101 + 501 / 1001) / 3 / 0.5)
+        log((51 / 101 + 501 / 1001) / 2 / 0.5)
     )
 
 
