@@ -23,6 +23,8 @@ from patron.quality.status import keep_drift
 from patron.settings import Settings
 from serving import best_offers, score_history
 from serving.bootstrap import Served, open_models
+from serving.occasions import REFERENCES as OF_OCCASIONS
+from serving.occasions import Calendar, closed_tickets, next_care
 from serving.score_columns import CHURN, MODELS, OFFERS, PORTRAIT, VALUE, Columns, schema, scored
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 ALSO = (
     *("customer_profile:consent_offers", "customer_profile:consent_recommend", "customer_profile:tier"),
     *("customer_care:nps_score", "customer_care:open_tickets"),
+    *OF_OCCASIONS,
 )
 """What no model reads and a scoring tells or heeds."""
 SCORES = {
@@ -45,6 +48,8 @@ FOLLOWED = tuple(score for scores in SCORES.values() for score in scores)
 MOVING = (CHURN, VALUE, PORTRAIT)
 """The models whose groups customers move between."""
 CHUNK = 20_000
+CARE_DAYS = 30
+"""How far ahead the next act of care is looked for."""
 FORMATS = (".parquet", ".csv")
 COUNTED = (*score_history.DIMENSIONS, "churn_status", "best_action")
 Advance = Callable[[int, int], None]
@@ -131,9 +136,10 @@ class Scoring:
         import pyarrow as pa
 
         now = self.moment if self.settings.clock == "data" else datetime.now(UTC)
+        days = Calendar(self.models, now.date(), CARE_DAYS, closed_tickets(self.settings, now))
         for start in range(0, max(len(self.rows), 1), CHUNK):
             part = self.rows.take(np.arange(start, min(start + CHUNK, len(self.rows))))
-            columns = scored(self.models, self.catalogue, part, now)
+            columns = scored(self.models, self.catalogue, part, now) | next_care(days, part)
             write(columns)
             self.states.append(pa.table(score_history.state(columns), schema=score_history.schema()))
             for name, counter in self.counts.items():

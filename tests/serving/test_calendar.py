@@ -15,11 +15,13 @@ from features.rows import Rows
 from patron.errors import UsageError
 from patron.models.churn import Churn
 from patron.models.waiting import Waiting
-from patron.settings import Settings
+from patron.settings import Settings, load_settings
 from serving.bootstrap import Served
-from serving.calendar import Calendar, Entry, care_calendar, enough, in_year, schema
+from serving.calendar import care_calendar, schema
+from serving.occasions import Calendar, Entry, closed_tickets, enough, in_year, next_care
 from tests.patron.models import test_replenishment as products
 from tests.serving.shop import END
+from tests.shops import write_lake
 
 TODAY = datetime(2024, 3, 1, tzinfo=UTC)
 REGULAR = Waiting(mean_days=10, shape=20, prior_repeats=2)
@@ -175,3 +177,56 @@ def test_without_models_the_sure_days_are_told(shop: Settings, tmp_path: Path) -
     outcome = care_calendar(bare, days=365)
     assert set(outcome["kinds"]) == {"anniversary"}
     assert outcome["missing"] == ["patron-churn", "patron-replenishment"]
+
+
+def test_a_closed_ticket_is_thanked_for_the_day_after_and_not_for_long() -> None:
+    rows = people(4)
+    closed = {
+        "c0": date(2024, 2, 29),
+        "c1": date(2024, 2, 27),
+        "c2": date(2024, 2, 26),
+        "c3": date(2024, 3, 1),
+    }
+    found = [
+        (name, each.day, each.text) for name, each in Calendar({}, TODAY.date(), 2, closed).entries(rows)
+    ]
+    assert found == [
+        ("c0", date(2024, 3, 1), "a ticket was closed yesterday"),
+        ("c1", date(2024, 3, 1), "a ticket was closed 3 days ago"),
+        ("c3", date(2024, 3, 2), "a ticket was closed yesterday"),
+    ]
+
+
+def test_whose_ticket_was_closed_well(tmp_path: Path) -> None:
+    def ticket(
+        who: str, closed: str | None, satisfied: bool | None = None, number: int = 0
+    ) -> dict[str, Any]:
+        opened = datetime(2024, 2, 1, tzinfo=UTC)
+        at = datetime.fromisoformat(closed).replace(tzinfo=UTC) if closed else None
+        told = {"ticket_id": f"{who}{number}", "customer_id": who, "opened_at": opened, "closed_at": at}
+        return {**told, "satisfied": satisfied}
+
+    tickets = [
+        ticket("ann", "2024-02-28", True),
+        ticket("bob", "2024-02-28", False),
+        ticket("cid", "2024-02-28"),
+        ticket("cid", None, number=1),
+        ticket("dan", "2024-02-20"),
+        ticket("eve", "2024-02-27"),
+        ticket("eve", "2024-02-29", number=1),
+        ticket("fay", "2024-03-02"),
+    ]
+    write_lake(tmp_path, tickets=tickets)
+    settings = load_settings(home=tmp_path)
+    assert closed_tickets(settings, TODAY) == {"ann": date(2024, 2, 28), "eve": date(2024, 2, 29)}
+    assert closed_tickets(load_settings(home=tmp_path / "nowhere"), TODAY) == {}
+
+
+def test_the_next_act_of_care_is_the_first_of_the_days_ahead() -> None:
+    rows = people(
+        3, birthday=[seconds("1990-03-05"), seconds("1990-03-05"), np.nan], recency_days=[12.0, 5, 5]
+    )
+    found = next_care(Calendar({"patron-churn": churn()}, TODAY.date(), 30), rows)
+    assert found["next_care_kind"] == ["overdue", "birthday", None]
+    assert found["next_care_date"] == [date(2024, 3, 1), date(2024, 3, 5), None]
+    assert found["next_care_reason"][0].startswith("an order was expected")
