@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from patron.decisions.ledger import budgets_of
 from patron.decisions.records import Asked, Choice, Choose, Circumstances, Offered
-from patron.errors import DataError, EventLogError, PatronError
+from patron.errors import EventLogError, PatronError
 from patron.models.offer_worth import OfferDecision, Worth
 from patron.models.offers import OfferPolicy
 from patron.offers.catalogue import Catalogue
@@ -128,8 +129,5 @@ def not_logged(error: EventLogError) -> Problem:
 
 
 def budgets(parts: Parts) -> dict[str, float | None]:
-    """Offer -> its budget as of now; empty where the offers cannot be read."""
-    try:
-        return {each.offer_id: each.budget for each in parts.offers.catalogue().offers}
-    except DataError:
-        return {}
+    """Offer -> its budget as of now. Raises PatronError where the offers cannot be read."""
+    return budgets_of(parts.offers.catalogue())

@@ -71,7 +71,7 @@ def release(connection: Any, now: datetime) -> int:
 def accept(connection: Any, found: Showing, budgets: Mapping[str, float | None]) -> str:
     """Spend what a showing held; what it comes to: `accepted`, `too_late`, or `known` where it was answered.
 
-    After the hold has ended, the offer counts as accepted only where the budget still has room for it.
+    After the hold has ended, the offer counts as accepted only where its budget is known and has room for it.
     """
     if found.answer in ("accepted", "too_late"):
         return "known"
@@ -79,7 +79,7 @@ def accept(connection: Any, found: Showing, budgets: Mapping[str, float | None])
         move(connection, found.offer_id, held=-found.cost, spent=found.cost, accepted=1)
     elif found.money == "spent":
         move(connection, found.offer_id, accepted=1)
-    elif room(connection, found, budgets.get(found.offer_id)):
+    elif found.offer_id in budgets and room(connection, found, budgets[found.offer_id]):
         move(connection, found.offer_id, spent=found.cost, accepted=1)
     else:
         return "too_late"

@@ -21,12 +21,16 @@ app = typer.Typer(
 
 @app.command()
 def flush(json: JsonOption = False) -> None:
-    """Move new events and updates from the log into the lake, each exactly once."""
+    """Move new events, updates and decisions into the lake, each exactly once."""
+    from patron.decisions.flush import flush as move_decisions
+    from patron.decisions.ledger import Ledger
     from patron.events.flush import flush as move
     from patron.settings import load_settings
 
-    settings = load_settings()
-    console.answer(move(settings, opened()), json, show_flush)
+    settings, log = load_settings(), opened()
+    report = move(settings, log)
+    decisions = move_decisions(settings, Ledger(settings.events, log))
+    console.answer(report | {"decisions": decisions}, json, show_flush)
 
 
 def show_flush(report: dict[str, Any], out: Console) -> None:
@@ -35,6 +39,11 @@ def show_flush(report: dict[str, Any], out: Console) -> None:
         f"{found['read']:,} events read: {found['accepted']:,} accepted, {found['duplicate']:,} known. "
         f"{report['pruned']:,} old ones removed from the log."
     )
+    if report["decisions"]["read"]:
+        made = report["decisions"]
+        out.print(
+            f"{made['read']:,} decisions read: {made['written']:,} written, {made['settled']:,} settled."
+        )
     if report["updates"]:
         columns = ["updates", "read", "changed", "new"]
         rows = [[table, *each.values()] for table, each in report["updates"].items()]

@@ -6,7 +6,7 @@ import logging
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from patron.errors import EventLogError
+from patron.errors import PatronError
 from serving.deciding import MODEL, budgets
 from serving.operations import Answer, Operation
 from serving.problems import Problem
@@ -72,7 +72,7 @@ def decision(parts: Parts, decision_id: str) -> DecisionAnswer:
     """Raises Problem 404 for a decision that was never made."""
     try:
         parts.decisions.catch_up(budgets(parts))
-    except EventLogError:
+    except PatronError:
         log.warning("What came of offers could not be booked", exc_info=True)
     found = parts.decisions.find(decision_id)
     if found is None:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import bentoml
 from pydantic import Field, WithJsonSchema
 
-from patron.errors import EventLogError
+from patron.errors import EventLogError, PatronError
 from patron.events.quarantine import receive
 from patron.events.validation import COLUMNS, GRACE, LARGEST, LONGEST
 from patron.lake.contract import Column
@@ -96,7 +96,7 @@ class Events(Endpoint):
         """Let budgets and counts follow. What fails is made up for before the next decision of any worker."""
         try:
             self.parts.decisions.catch_up(budgets(self.parts))
-        except EventLogError:
+        except PatronError:
             log.warning("What came of offers could not be booked yet", exc_info=True)
 
 

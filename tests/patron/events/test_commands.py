@@ -41,6 +41,7 @@ def test_flush_counts_what_it_moved(run: Callable[..., Any]):
         "events": {"read": 1, "accepted": 1, "duplicate": 0},
         "updates": {"products": {"read": 1, "changed": 0, "new": 1}},
         "pruned": 0,
+        "decisions": {"read": 0, "written": 0, "settled": 0},
     }
     assert "0 events read" in run("flush")
 
