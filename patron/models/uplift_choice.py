@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -184,15 +185,20 @@ class _Judge:
 
     def judged(self, arm: str) -> dict[str, tuple[Estimate, float]]:
         """Of each candidate: the area of its Qini curve and the slope, both by rows that it has not seen."""
-        fold = folds(self.trial.treatment, self.config.folds, self.seed)
-        return {name: self.crossed(name, arm, fold) for name in self.candidates}
+        return {name: self.crossed(name, arm) for name in self.candidates}
 
-    def crossed(self, name: str, arm: str, fold: NDArray[np.int64]) -> tuple[Estimate, float]:
+    @cached_property
+    def parts(self) -> list[tuple[Trial, Rows]]:
+        """(all but a fold, the rows of the fold)."""
+        fold = folds(self.trial.treatment, self.config.folds, self.seed)
+        return [(self.trial.of(fold != each), fold == each) for each in range(self.config.folds)]
+
+    def crossed(self, name: str, arm: str) -> tuple[Estimate, float]:
         effect = np.empty(len(self.trial.outcome))
         rows = (self.trial.treatment == arm) | (self.trial.treatment == NONE)
         value, parts = 0.0, np.zeros(len(effect))
-        for number in range(self.config.folds):
-            part, own = self.learn(name, self.trial.of(fold != number), arm), fold == number
+        for seen, own in self.parts:
+            part = self.learn(name, seen, arm)
             effect[own] = part.predict(self.trial.inputs[own])
             effect[own] -= effect[own].mean()
             use = own & rows

@@ -8,8 +8,9 @@ the doubly robust score, with response models that have not seen the row. Source
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,8 @@ class Trial:
     outcome: Numbers
     weight: Numbers
     binary: bool
+    memory: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
+    """What was fitted so far: learners share the response models of the arms."""
 
     def of(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> Trial:
         """The same of some rows."""
@@ -43,19 +46,32 @@ class Trial:
             treatment=self.treatment[rows],
             outcome=self.outcome[rows],
             weight=self.weight[rows],
+            memory={},
         )
-
-    def against(self, arm: str) -> Trial:
-        """Only the rows of an arm and those left alone."""
-        return self.of((self.treatment == arm) | (self.treatment == NONE))
 
     def arm(self, arm: str) -> Trial:
         return self.of(self.treatment == arm)
 
-    def effect(self, arm: str) -> Estimate:
-        """Average effect of an arm."""
-        pair = self.against(arm)
-        return average(pair.treatment == arm, pair.outcome, pair.weight)
+    def effect(self, arm: str, rows: NDArray[np.bool_] | None = None) -> Estimate:
+        """Average effect of an arm, among these rows."""
+        use = (self.treatment == arm) | (self.treatment == NONE)
+        if rows is not None:
+            use &= rows
+        return average(self.treatment[use] == arm, self.outcome[use], self.weight[use])
+
+    def response(self, arm: str, regression: Regression) -> Response:
+        """What is expected of those who got an arm; fitted once."""
+        if (arm, regression) not in self.memory:
+            own = self.arm(arm)
+            self.memory[arm, regression] = regression.fit(own.inputs, own.outcome, binary=self.binary)
+        return self.memory[arm, regression]
+
+    def parts(self, seed: int) -> list[tuple[Trial, NDArray[np.bool_]]]:
+        """(all but a fold, the rows of the fold) of INNER_FOLDS; made once."""
+        if seed not in self.memory:
+            fold = folds(self.treatment, INNER_FOLDS, seed)
+            self.memory[seed] = [(self.of(fold != each), fold == each) for each in range(INNER_FOLDS)]
+        return self.memory[seed]
 
     @cached_property
     def arms(self) -> tuple[str, ...]:
@@ -65,8 +81,7 @@ class Trial:
 
 def control_of(trial: Trial, regression: Regression) -> Response:
     """What is expected of those who are left alone."""
-    alone = trial.arm(NONE)
-    return regression.fit(alone.inputs, alone.outcome, binary=trial.binary)
+    return trial.response(NONE, regression)
 
 
 def treat_alike(trial: Trial, arm: str, regression: Regression) -> Mixture:
@@ -80,21 +95,20 @@ def best_flag(trial: Trial, arm: str, regression: Regression) -> Mixture:
     A flag is an input above its threshold: the smaller of two values, or the median of many. Best is the
     largest difference of the two effects over its standard error.
     """
-    pair = trial.against(arm)
-    found = [_flag(pair, arm, place, regression) for place in range(pair.inputs.shape[1])]
+    found = [_flag(trial, arm, place, regression) for place in range(trial.inputs.shape[1])]
     _, step = max((each for each in found if each), key=lambda each: each[0], default=(0.0, None))
     return Mixture(0.0, (1.0,), (step,)) if step else treat_alike(trial, arm, regression)
 
 
-def _flag(pair: Trial, arm: str, place: int, regression: Regression) -> tuple[float, Step] | None:
-    values = pair.inputs[:, place]
+def _flag(trial: Trial, arm: str, place: int, regression: Regression) -> tuple[float, Step] | None:
+    values = trial.inputs[:, place]
     threshold = _threshold(values)
     if threshold is None:
         return None
-    sides = [pair.of(side) for side in (~(values > threshold), values > threshold)]
-    if any((each.treatment == name).sum() < 2 for each in sides for name in (arm, NONE)):
+    sides = ~(values > threshold), values > threshold
+    if any((side & (trial.treatment == name)).sum() < 2 for side in sides for name in (arm, NONE)):
         return None
-    below, above = (each.effect(arm) for each in sides)
+    below, above = (trial.effect(arm, side) for side in sides)
     error = float(np.hypot(below.error, above.error))
     apart = abs(above.value - below.value) / error if error > 0 else 0.0
     return apart, Step(regression.names[place], place, threshold, below.value, above.value)
@@ -109,16 +123,13 @@ def _threshold(values: Numbers) -> float | None:
 
 
 def t_learner(trial: Trial, arm: str, regression: Regression) -> Mixture:
-    treated = trial.arm(arm)
-    with_it = regression.fit(treated.inputs, treated.outcome, binary=trial.binary)
-    return Mixture(0.0, (1.0, -1.0), (with_it, control_of(trial, regression)))
+    return Mixture(0.0, (1.0, -1.0), (trial.response(arm, regression), control_of(trial, regression)))
 
 
 def x_learner(trial: Trial, arm: str, regression: Regression) -> Mixture:
     """The effect imputed in the control counts by the share treated, and the other way round."""
     treated, alone = trial.arm(arm), trial.arm(NONE)
-    with_it = regression.fit(treated.inputs, treated.outcome, binary=trial.binary)
-    without = regression.fit(alone.inputs, alone.outcome, binary=trial.binary)
+    with_it, without = (trial.response(each, regression) for each in (arm, NONE))
     of_treated = regression.fit(
         treated.inputs, treated.outcome - without.predict(treated.inputs), binary=False
     )
@@ -138,13 +149,10 @@ def doubly_robust(trial: Trial, arm: str, regression: Regression) -> Numbers:
     Of all rows, those of other arms too, whose outcomes say nothing here.
     """
     found = np.empty(len(trial.outcome))
-    fold = folds(trial.treatment, INNER_FOLDS, regression.seed)
-    for number in range(INNER_FOLDS):
-        seen, own = trial.of(fold != number), trial.of(fold == number)
-        treated = seen.arm(arm)
-        with_it = regression.fit(treated.inputs, treated.outcome, binary=trial.binary).predict(own.inputs)
-        without = control_of(seen, regression).predict(own.inputs)
-        found[fold == number] = (
+    for seen, rows in trial.parts(regression.seed):
+        own = trial.of(rows)
+        with_it, without = (seen.response(each, regression).predict(own.inputs) for each in (arm, NONE))
+        found[rows] = (
             with_it
             - without
             + (own.treatment == arm) * own.weight * (own.outcome - with_it)
