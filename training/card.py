@@ -17,8 +17,9 @@ USES = {
     "shop. Names describe what was bought; they are no forecast, and no judgement of a person.",
     "patron-replenishment": "Tells which products a customer may need again, when, and how likely. An "
     "interval is what is usual, no promise that the product is used up.",
-    "patron-offers": "Chooses an offer, or none, from observed response rates, with a share of chance "
-    "so that effects can be measured. Response is not effect: nothing here is causal yet.",
+    "patron-offers": "Chooses an offer, or none, by what it adds to the margin beside leaving the customer "
+    "alone, with shares of chance so that effects can be measured. Where nothing was drawn at random effects "
+    "are not known, and the policy says so. It sets no personal prices.",
 }
 
 

@@ -153,6 +153,7 @@ def evaluate(
     """Judge a registered version on the last window again, beside another one and the baseline.
 
     For churn and lifetime-value a backtest follows: all candidates and baselines, from several cutoffs on.
+    For offers: what policies would have earned, and what the data can and cannot show.
     """
     quiet_threads()
     from patron.settings import load_settings
@@ -174,8 +175,33 @@ def evaluate(
 def show_evaluation(outcome: dict[str, Any], out: Console) -> None:
     if "metrics" in outcome:
         show_last_window(outcome, out)
+    if "evidence" in outcome:
+        show_evidence(outcome["evidence"], out)
     for each in outcome.get("backtest", ()):
         show_test(outcome["model"], outcome["primary"], each, out)
+
+
+def show_evidence(evidence: dict[str, Any], out: Console) -> None:
+    """What policies would have earned, and what the data can and cannot show."""
+    rows = [
+        (
+            name,
+            spread(each),
+            *(spread(each[kind]) for kind in ("ips", "snips")),
+            f"{each['effective_samples']:,.0f}",
+            "yes" if each["concludes"] else "no",
+        )
+        for name, each in evidence["values"].items()
+    ]
+    if rows:
+        columns = ["policy", "margin a decision", "IPS", "SNIPS", "effective samples", "conclusive"]
+        out.print(console.table("What would have been earned on the last window", columns, rows))
+    for title, told in (("These data can show:", "can"), ("They cannot show:", "cannot")):
+        if evidence[told]:
+            out.print(title, style="bold")
+            for sentence in evidence[told]:
+                out.print(f"  - {sentence}")
+    out.print()
 
 
 def show_test(model: str, primary: str, test: dict[str, Any], out: Console) -> None:

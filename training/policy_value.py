@@ -77,9 +77,15 @@ class Replay:
 
 
 def running(catalogue: Catalogue, moments: Sequence[datetime]) -> NDArray[np.bool_]:
-    """Which offers were valid at each moment, shape (moments, offers). Who may see them is not asked: tiers
-    and segments of then are not known."""
-    found = [[outside(each, moment, None) is None for each in catalogue.offers] for moment in moments]
+    """Which offers were valid at each moment, shape (moments, offers).
+
+    Who may see them is not asked, as tiers of then are not known; nor are occasions: what waits for one is
+    left out.
+    """
+    found = [
+        [each.occasion is None and outside(each, moment, None) is None for each in catalogue.offers]
+        for moment in moments
+    ]
     return np.array(found, dtype=bool).reshape(len(moments), len(catalogue.offers))
 
 

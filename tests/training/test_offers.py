@@ -86,3 +86,17 @@ def test_offers_are_grouped_by_the_arm_they_were_shown_under(job):
         "points-a": "points",
         "points-b": "points",
     }
+
+
+def test_the_evidence_is_told_on_the_terminal(job):
+    import io
+
+    from rich.console import Console
+
+    from training.commands import show_evidence
+
+    out = io.StringIO()
+    show_evidence(job.evidence(job.fit("average", shipped=False)), Console(file=out, width=160))
+    told = out.getvalue()
+    assert "nobody is shown anything" in told and "effective samples" in told
+    assert "These data can show:" in told
