@@ -8,8 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from patron.offers.exploration import draw, draw_each, propensities, thompson_shares
+from patron.offers.terms import OfferTerms
+from tests.patron.models.offer_shop import CUSTOMERS, OFFERS, log, policy
 
-DECISIONS = 100_000
+DECISIONS, SHOWN = 100_000, 20_000
+NEW = (*OFFERS, OfferTerms(offer_id="new", kind="points", cost=1.0))
+"""With two groups that nobody knows."""
 
 
 def floats(*values: float) -> np.ndarray:
@@ -91,6 +95,18 @@ class TestDrawing:
         logged = np.array(situations)[rng.integers(arms, size=DECISIONS)]
         shown = np.array([draw(each, rng) for each in logged])
         assert_true(logged, shown)
+
+    def test_the_policy_shows_what_it_logs(self):
+        """Customers who differ, offers nobody knows among them; fewer, since each decision is put in words."""
+        model = policy(log(1500), epsilon=0.1, thompson=0.2, candidates=("flag",))
+        worth = model.worth({name: np.asarray(values)[::60] for name, values in CUSTOMERS.rows.items()}, NEW)
+        customers, rng = len(worth.segments), np.random.default_rng(6)
+        chances = np.array([model.propensities(worth, row) for row in range(customers)])
+        rows = np.arange(SHOWN) % customers
+        decisions = [model.decided(worth, row, 1, rng)[0] for row in rows.tolist()]
+        shown = np.array([worth.names.index(each.offer_id) for each in decisions])
+        assert_true(chances[rows], shown)
+        assert [each.propensity for each in decisions] == chances[rows, shown].tolist()
 
     def test_drawing_all_rows_at_once_is_as_true(self):
         rng = np.random.default_rng(1)
