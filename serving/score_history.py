@@ -238,7 +238,8 @@ def members(settings: Settings, segment: str, most: int) -> list[str]:
     if not known:
         raise NoScores("Nobody was scored yet. Score: patron score")
     columns = ["customer_id", *MEASURES]
-    found = pq.read_table(part(settings, known[-1]), columns, filters=[("segment", "=", segment)])
+    path = part(settings, known[-1])
+    found = pq.read_table(path, columns=columns, filters=[("segment", "=", segment)], partitioning=None)
     names, values, risks = (found[name].to_pylist() for name in columns)
     order = sorted(
         range(len(names)), key=lambda each: (-(values[each] or 0) * (risks[each] or 0), names[each])

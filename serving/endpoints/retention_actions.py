@@ -8,7 +8,7 @@ from typing import Annotated, Any, Self
 
 import bentoml
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from patron.decisions.records import Asked, Circumstances, Decided
 from patron.errors import EventLogError
@@ -27,7 +27,18 @@ VALUE = "patron-lifetime-value"
 POLICY = "retention"
 
 
+EITHER = [
+    {
+        "required": [one],
+        "properties": {one: {"type": kind}, other: {"type": "null"}},
+    }
+    for one, kind, other in (("customer_ids", "array", "segment"), ("segment", "string", "customer_ids"))
+]
+
+
 class RetentionActionsRequest(Body):
+    model_config = ConfigDict(json_schema_extra={"oneOf": EITHER})
+
     customer_ids: CustomerIds | None = None
     segment: Annotated[str, Field(min_length=1, max_length=100)] | None = None
     """In place of ids: of the last scoring, the members with the most value at risk."""

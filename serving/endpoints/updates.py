@@ -87,7 +87,7 @@ def put_customer(parts: Parts, customer_id: str, body: CustomerUpdate) -> Update
 
 def put_offer(parts: Parts, offer_id: str, body: OfferUpdate) -> UpdateAnswer:
     if offer_id.strip() == NONE:
-        raise Problem(422, "invalid", f"No offer is called '{NONE}': that is what making none is called.")
+        raise Problem(409, "reserved", f"No offer is called '{NONE}': that is what making none is called.")
     return put(parts, "offers", offer_id, body)
 
 
@@ -108,7 +108,13 @@ def put(parts: Parts, table: Kind, id: str, body: Body) -> UpdateAnswer:
 
 
 def operation(
-    name: str, function: Any, path: str, request: type[Body], summary: str, effective: str
+    name: str,
+    function: Any,
+    path: str,
+    request: type[Body],
+    summary: str,
+    effective: str,
+    problems: tuple[int, ...] = (),
 ) -> Operation:
     key = path.rpartition("{")[2].rstrip("}")
 
@@ -125,7 +131,7 @@ def operation(
         handle=handle,
         request=request,
         summary=f"{summary} On disk before it is answered, and {effective}.",
-        problems=(400, 413, 415, 422),
+        problems=(400, 413, 415, 422, *problems),
     )
 
 
@@ -152,5 +158,6 @@ OFFER = operation(
     OfferUpdate,
     "Change an offer.",
     "effective on the next decision",
+    (409,),
 )
 OPERATIONS = (PRODUCT, CUSTOMER, OFFER)

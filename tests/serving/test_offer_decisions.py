@@ -10,15 +10,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
+from patron.errors import NoScores
+from patron.lake.tables import Lake
 from patron.settings import Settings
 from serving.bootstrap import Parts
 from serving.bootstrap import parts as opened
 from serving.operations import operations
 from serving.problems import Problem
+from serving.score_history import DIMENSIONS, keep, members, schema
 from serving.service import ROUTES, service
-from tests.serving.shop import settings_of
+from tests.serving.shop import END, settings_of
 
 KNOWN = {each.name: each for each in (*operations(service), *ROUTES)}
 
@@ -55,7 +59,9 @@ class Worker:
 
 @pytest.fixture(scope="module")
 def home(shop: Settings, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return Path(shutil.copytree(shop.home, tmp_path_factory.mktemp("decisions") / "home"))
+    """A copy of the shop as it was before anything was asked of it."""
+    made = shutil.ignore_patterns("events", "scores", "reports")
+    return Path(shutil.copytree(shop.home, tmp_path_factory.mktemp("decisions") / "home", ignore=made))
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +144,7 @@ def test_who_wants_no_offers_is_told_so(workers: tuple[Worker, Worker]) -> None:
 def test_none_is_no_name_of_an_offer(workers: tuple[Worker, Worker]) -> None:
     with pytest.raises(Problem) as refused:
         workers[0].ask("put_offer", {"cost": 1.0}, offer_id="none")
-    assert refused.value.status == 422
+    assert refused.value.status == 409
 
 
 # A team with a budget
@@ -189,8 +195,21 @@ def test_nobody_is_contacted_more_often_than_the_rules_say(workers: tuple[Worker
     assert found["actions"][0]["reasons"][0]["code"] == "contact_limit"
 
 
-def test_a_segment_needs_a_scoring(workers: tuple[Worker, Worker]) -> None:
-    from patron.errors import NoScores
-
+def test_a_segment_is_that_of_the_last_scoring(workers: tuple[Worker, Worker]) -> None:
+    settings = workers[0].parts.settings
     with pytest.raises(NoScores):
         workers[0].ask("retention_actions", {"segment": "champions", "budget": 10})
+    states = {
+        "customer_id": ["ann", "bob", "eve", "gus"],
+        **{name: ["champions", "champions", "champions", "new"] for name in DIMENSIONS},
+        "expected_value": [10.0, 20.0, None, 90.0],
+        "churn_probability": [0.9, 0.2, None, 0.9],
+    }
+    keep(
+        settings, END, pa.table(states, schema=schema()), {"lake_id": Lake(settings.lake).facts()["lake_id"]}
+    )
+    assert members(settings, "champions", 2) == ["ann", "bob"]
+    found = workers[0].ask("retention_actions", {"segment": "champions", "budget": 10, "dry_run": True})
+    assert {each["customer_id"] for each in found["actions"]} == {"ann", "bob", "eve"}
+    nobody = workers[0].ask("retention_actions", {"segment": "unheard-of", "budget": 10})
+    assert nobody["actions"] == [] and nobody["taken"] == 0

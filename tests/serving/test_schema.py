@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from patron.settings import Settings
+from serving.batch import score_all
 from serving.keys import create
+from serving.score_history import moments
 from tests.serving.server import Running
 
 EXAMPLES = 100
@@ -17,6 +19,9 @@ EXAMPLES = 100
 
 @pytest.fixture(scope="module")
 def every_key(shop: Settings) -> str:
+    """A key of a shop whose customers were scored: before, some endpoints rightly answer 503."""
+    if not moments(shop):
+        score_all(shop)
     return create(shop.home / "keys.json", "schema", ["storefront", "crm", "admin"])[0]
 
 
