@@ -18,6 +18,7 @@ from patron.models.activity import DERIVED, INPUTS, Numbers, column, matrix, ref
 from patron.models.base import Config, FeatureRows, Model, Reason
 from patron.models.offer_log import OfferLog
 from patron.models.offer_worth import Learned, OfferDecision, Worth, number
+from patron.models.order_values import OrderValues
 from patron.models.response_rates import VALUE_STRENGTH, ResponseRates
 from patron.models.segments import Segments
 from patron.models.uplift import FILE as EFFECTS
@@ -77,6 +78,7 @@ class OfferPolicy(Model):
         """As they were at the fit."""
         self.rates = ResponseRates({})
         self.order_margins: dict[str, float] = {}
+        self.order_values = OrderValues()
         self.effects: Uplift | None = None
         self.learned = Learned()
         self._shares: dict[tuple[Any, ...], Numbers] = {}
@@ -106,7 +108,8 @@ class OfferPolicy(Model):
         self.segments, self._shares = segments or self.segments, {}
         self.offers = tuple(offers)
         self.rates = ResponseRates({}, self.config.prior_rate, self.config.prior_strength)
-        self.order_margins, self.effects, self.learned = {}, None, Learned()
+        self.order_margins, self.order_values = {}, OrderValues()
+        self.effects, self.learned = None, Learned()
         if log is not None and len(log):
             self._count(log)
             self._learn(log, alike, seed, threads)
@@ -122,6 +125,7 @@ class OfferPolicy(Model):
         }
         self.rates = ResponseRates.fit(seen, self.groups, self.config.prior_rate, self.config.prior_strength)
         self.order_margins = order_margins(segment, log.ordered, log.margin)
+        self.order_values = OrderValues.fit(log, segment)
 
     def _learn(self, log: OfferLog, alike: bool, seed: int, threads: int) -> None:
         log = log.take(log.randomised)
@@ -155,11 +159,11 @@ class OfferPolicy(Model):
     def worth(self, rows: FeatureRows, offers: Sequence[OfferTerms]) -> Worth:
         """What each offer adds for each customer, whatever its terms: eligibility is the caller's."""
         segments = self.segments.segment(rows)
-        response = self._responses(segments, offers)
+        effect, without, evidence = self._effects(rows, offers)
+        response = self._taken_up(self._responses(segments, offers), offers, without[:, None] + effect)
         costs = np.array([each.cost for each in offers])
         on_conversion = np.array([each.costs_on_conversion for each in offers], dtype=bool)
         cost = costs * np.where(on_conversion, response, 1.0)
-        effect, without, evidence = self._effects(rows, offers)
         gain = (
             effect
             if self.config.outcome == "margin"
@@ -199,11 +203,19 @@ class OfferPolicy(Model):
         rates = [[self.rates.response(str(name), each.offer_id).rate for each in offers] for name in names]
         return np.array(rates, dtype=np.float64).reshape(len(names), len(offers))[place]
 
+    def _taken_up(self, response: Numbers, offers: Sequence[OfferTerms], ordering: Numbers) -> Numbers:
+        """P(taken up | shown), of each customer where the effect on ordering is known."""
+        if self.config.outcome == "margin" or not offers:
+            return response
+        own = [self.order_values.uptake(each.offer_id, ordering[:, at]) for at, each in enumerate(offers)]
+        return np.where(np.isnan(ordering), response, np.column_stack(own))
+
     def _order_margin(self, rows: FeatureRows, segments: NDArray[np.str_]) -> Numbers:
         """Margin that one more customer who orders brings within the window, shape (customers,)."""
         if not self.order_margins:
             return np.nan_to_num(column(rows, "mean_order_value")) * self.config.margin_rate
-        return np.array([self.order_margin(str(each)) for each in segments], dtype=np.float64)
+        usual = np.array([self.order_margin(str(each)) for each in segments], dtype=np.float64)
+        return usual * self.order_values.relative(rows, segments)
 
     def order_margin(self, segment: str) -> float:
         """Of a segment; of all customers for one never seen; 0 where nothing was ever shown."""
@@ -332,6 +344,7 @@ class OfferPolicy(Model):
             "offers": [each.model_dump(mode="json") for each in self.offers],
             "rates": self.rates.document(),
             "order_margins": self.order_margins,
+            "order_values": asdict(self.order_values),
             "segments": self.segments.document(),
             "learned": asdict(self.learned),
         }
@@ -345,6 +358,7 @@ class OfferPolicy(Model):
         model = cls(OfferPolicyConfig(**document["config"]))
         model.offers = tuple(OfferTerms(**each) for each in document["offers"])
         model.order_margins = document["order_margins"]
+        model.order_values = OrderValues(**document["order_values"])
         model.rates = ResponseRates.of(document["rates"])
         model.segments = Segments.of(document["segments"])
         model.learned = Learned(**document["learned"])

@@ -40,7 +40,7 @@ def learned():
 def exploring(model, **config):
     """The same policy with other shares."""
     found = OfferPolicy(OfferPolicyConfig(**{**model.config.model_dump(), **config}))
-    for name in ("segments", "offers", "rates", "order_margins", "effects", "learned"):
+    for name in ("segments", "offers", "rates", "order_margins", "order_values", "effects", "learned"):
         setattr(found, name, getattr(model, name))
     return found
 
@@ -87,7 +87,14 @@ def test_what_changes_nothing_is_worth_its_cost_less(learned):
     assert np.allclose(worth.margin[:, 2], -TWENTY.cost)
 
 
-def test_the_cost_of_a_coupon_is_that_of_its_responses(learned):
+def test_the_cost_of_a_coupon_is_that_of_those_who_order_and_use_it(learned):
+    worth = learned.worth(ROWS, [replaced(TEN, kind="coupon", cost=2.0)])
+    ordering = np.clip(worth.without + worth.uplift[:, 1], 0, 1)
+    assert worth.cost[:, 1] == pytest.approx(2 * learned.order_values.taken["ten"] * ordering)
+
+
+def test_without_an_effect_the_cost_of_a_coupon_is_that_of_its_segment():
+    learned = policy(log(300), least_exposures=10_000)
     worth = learned.worth(ROWS, [replaced(TEN, kind="coupon", cost=2.0)])
     rate = learned.rates.response(str(worth.segments[0]), "ten").rate
     assert worth.cost[0, 1] == pytest.approx(2 * rate)
