@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -145,6 +144,7 @@ class _Judge:
     config: ChoiceConfig
     seed: int
     threads: int
+    foldings: dict[int, list[tuple[Trial, Rows]]] = field(default_factory=dict)
 
     def regression(self, name: str) -> Regression:
         return CANDIDATES[name].regression(self.names, self.seed, self.threads)
@@ -162,7 +162,9 @@ class _Judge:
         judged = self.judged(arm) if self.enough(arm) else {}
         found = {name: area_of for name, (area_of, _) in judged.items()}
         better = [name for name in found if self.beats(found[name])]
-        table = tuple(self.row(name, *judged[name]) for name in judged)
+        while better and not self.confirmed(simplest(found, better), arm, found):
+            better.remove(simplest(found, better))
+        table = tuple(self.row(name, *judged[name], name in better) for name in judged)
         if not better:
             return self.alike(arm, whole, table)
         name = simplest(found, better)
@@ -180,24 +182,33 @@ class _Judge:
         low, _ = found.bounds(strict(self.config.certainty, len(self.candidates)))
         return low > 0
 
-    def row(self, name: str, found: Estimate, kept: float) -> Candidate:
-        return Candidate(name, found.value, *found.bounds(self.z), kept, self.beats(found))
+    def confirmed(self, name: str, arm: str, found: dict[str, Estimate]) -> bool:
+        """Whether it beats chance also on the mean with a second folding: one may be a lucky one."""
+        again, _ = self.crossed(name, arm, self.seed + 1)
+        parts = (found[name].parts + again.parts) / 2
+        value = (found[name].value + again.value) / 2
+        return self.beats(Estimate(value, float(np.sqrt((parts**2).sum())), parts))
+
+    def row(self, name: str, found: Estimate, kept: float, beats: bool) -> Candidate:
+        return Candidate(name, found.value, *found.bounds(self.z), kept, beats)
 
     def judged(self, arm: str) -> dict[str, tuple[Estimate, float]]:
         """Of each candidate: the area of its Qini curve and the slope, both by rows that it has not seen."""
-        return {name: self.crossed(name, arm) for name in self.candidates}
+        return {name: self.crossed(name, arm, self.seed) for name in self.candidates}
 
-    @cached_property
-    def parts(self) -> list[tuple[Trial, Rows]]:
-        """(all but a fold, the rows of the fold)."""
-        fold = folds(self.trial.treatment, self.config.folds, self.seed)
-        return [(self.trial.of(fold != each), fold == each) for each in range(self.config.folds)]
+    def parts(self, seed: int) -> list[tuple[Trial, Rows]]:
+        """(all but a fold, the rows of the fold); made once for each seed."""
+        if seed not in self.foldings:
+            fold = folds(self.trial.treatment, self.config.folds, seed)
+            numbers = range(self.config.folds)
+            self.foldings[seed] = [(self.trial.of(fold != each), fold == each) for each in numbers]
+        return self.foldings[seed]
 
-    def crossed(self, name: str, arm: str) -> tuple[Estimate, float]:
+    def crossed(self, name: str, arm: str, seed: int) -> tuple[Estimate, float]:
         effect = np.empty(len(self.trial.outcome))
         rows = (self.trial.treatment == arm) | (self.trial.treatment == NONE)
         value, parts = 0.0, np.zeros(len(effect))
-        for seen, own in self.parts:
+        for seen, own in self.parts(seed):
             part = self.learn(name, seen, arm)
             effect[own] = part.predict(self.trial.inputs[own])
             effect[own] -= effect[own].mean()
