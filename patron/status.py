@@ -9,6 +9,7 @@ from typing import Any
 
 from patron import console
 from patron.artifacts import NAMES, champion
+from patron.decisions.standing import standing
 from patron.errors import ArtifactError
 from patron.events.outcomes import by_placement
 from patron.lake.contract import TABLES
@@ -33,6 +34,7 @@ def status(settings: Settings) -> dict[str, Any]:
         "online": stored(settings.online / "loaded.json"),
         "models": {name: model(settings, name) for name in NAMES},
         "storefront": by_placement(settings.events),
+        "decisions": standing(settings.events),
         "scores": written(settings.reports / "scores.parquet"),
         "quality": quality.status(settings),
         "clients": clients(settings.home / "keys.json"),
@@ -110,6 +112,8 @@ def show(found: dict[str, Any], out: Any) -> None:
     out.print(console.table("Models", columns, rows))
     if found["storefront"]:
         out.print(storefront(found["storefront"]))
+    if found["decisions"]:
+        out.print(decisions(found["decisions"]))
     quality.show(found["quality"], out)
     out.print(f"Scores: {found['scores'] or 'none: patron score'}; API keys: {found['clients']}")
 
@@ -123,6 +127,13 @@ def storefront(rows: list[dict[str, Any]]) -> Any:
         for each in rows
     ]
     return console.table("Storefront, last month", columns, shown)
+
+
+def decisions(found: dict[str, Any]) -> Any:
+    """What every offer has spent and holds, and how often it was shown and answered."""
+    title = f"Offers: {found['made']:,} decisions, {found['with_offer']:,} with an offer"
+    columns = ["offer", "spent", "held", "shown", "accepted", "declined"]
+    return console.table(title, columns, [(name, *each.values()) for name, each in found["offers"].items()])
 
 
 def rate(share: float | None) -> str:

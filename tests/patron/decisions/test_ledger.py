@@ -12,6 +12,7 @@ import pytest
 
 from patron.decisions.ledger import Ledger
 from patron.decisions.money import budget_of, cost_of
+from patron.decisions.standing import standing
 from patron.offers.terms import ChannelRules, ContactRules
 from tests.patron.decisions.conftest import Desk, everything
 
@@ -226,3 +227,13 @@ def test_nothing_is_made_by_looking(tmp_path: Path) -> None:
     assert desk.ledger.catch_up({}) == 0
     assert not (tmp_path / "events").exists()
     assert isinstance(desk.ledger, Ledger)
+
+
+def test_a_home_tells_how_its_offers_stand(desk: Desk) -> None:
+    assert standing(desk.folder) is None
+    desk.has(offer_id="coupon", budget=10)
+    desk.ask()
+    desk.ask("bob")
+    account = {"spent": 0, "held": 10, "shown": 1, "accepted": 0, "declined": 0}
+    told = {"made": 2, "with_offer": 1, "unsettled": 2, "offers": {"coupon": account}}
+    assert standing(desk.folder) == told
