@@ -135,7 +135,7 @@ def e_values(effect: Value, outcome: Numbers, treated: Flags) -> tuple[float, fl
     """E-values of an effect and of its interval's end next to 0.
 
     The effect on an amount becomes a risk ratio by exp(0.91 d), d in standard deviations of the outcome
-    (VanderWeele & Ding 2017, table 2); that on a 0/1 outcome by the rate of those not treated.
+    (VanderWeele & Ding 2017); that on a 0/1 outcome by the rate of those not treated.
     """
     ends = (effect.low, effect.high)
     nearest = 0.0 if ends[0] <= 0 <= ends[1] else min(ends, key=abs)

@@ -26,6 +26,15 @@ def test_the_random_log_covers_the_click_rate_of_thompson_sampling(document, nam
     assert found[name]["low"] <= 0.0069 <= found[name]["high"]
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("ips", 0.0056562667008354705), ("snips", 0.005739864701951365), ("dr", 0.005761065599337964)],
+)
+def test_estimates_are_those_of_the_open_bandit_pipeline(document, name, value):
+    """Computed by obp 0.4.1 from the same chances and click rates."""
+    assert document["policies"][FORWARD][name]["value"] == pytest.approx(value, rel=1e-9)
+
+
 def test_on_policy_click_rates_are_the_published_ones(document):
     rates = {
         name: (round(each["value"], 4), round(each["reach"], 4))

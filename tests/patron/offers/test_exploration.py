@@ -11,7 +11,7 @@ from patron.offers.exploration import draw, draw_each, propensities, thompson_sh
 from patron.offers.terms import OfferTerms
 from tests.patron.models.offer_shop import CUSTOMERS, OFFERS, log, policy
 
-DECISIONS, SHOWN = 100_000, 20_000
+DECISIONS, SHOWN = 100_000, 10_000
 NEW = (*OFFERS, OfferTerms(offer_id="new", kind="points", cost=1.0))
 """With two groups that nobody knows."""
 
@@ -97,7 +97,7 @@ class TestDrawing:
         assert_true(logged, shown)
 
     def test_the_policy_shows_what_it_logs(self):
-        """Customers who differ, offers nobody knows among them; fewer, since each decision is put in words."""
+        """Customers who differ, offers nobody knows among them; fewer, since each decision takes words."""
         model = policy(log(1500), epsilon=0.1, thompson=0.2, candidates=("flag",))
         worth = model.worth({name: np.asarray(values)[::60] for name, values in CUSTOMERS.rows.items()}, NEW)
         customers, rng = len(worth.segments), np.random.default_rng(6)
