@@ -1,9 +1,10 @@
-"""Commands of this room: `patron serve`, `score`, `movements`, `calendar`, `keys create | list | revoke`."""
+"""Commands of this room: `patron serve | score | movements | calendar | plan | keys ...`."""
 
 from __future__ import annotations
 
 import json as jsonlib
 import sys
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -158,6 +159,42 @@ def show_calendar(found: dict[str, Any], out: Console) -> None:
     out.print(f"{found['rows']:,} rows for {found['customers']:,} customers -> {found['path']}")
     for consent, count in found["refused"].items():
         out.print(f"{count:,} customers withhold {consent}.")
+    for name in found["missing"]:
+        out.print(f"Nothing of {name}: it was not promoted.")
+
+
+@app.command()
+def plan(
+    to: Annotated[Path | None, typer.Option(help="File to write: .parquet or .csv.")] = None,
+    date: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="The day, as 2026-03-01. Default: today.")
+    ] = None,
+    channel: Annotated[
+        list[str] | None, typer.Option(help="How to contact, the preferred first; repeatable.")
+    ] = None,
+    budget: Annotated[float | None, typer.Option(min=0, help="Of the day, over all offers.")] = None,
+    book: Annotated[bool, typer.Option("--book", help="Make every row a decision, its cost held.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Write whom to contact on a day, and with what: one row a customer, within all limits."""
+    from patron.settings import load_settings
+    from serving.plan import day_plan
+
+    day = date.date() if date else None
+    console.answer(day_plan(load_settings(), to, day, channel or (), budget, book), json, show_plan)
+
+
+def show_plan(found: dict[str, Any], out: Console) -> None:
+    """What goes out, and why the others are left alone."""
+    if found["quiet"]:
+        out.print(f"Nobody is contacted on {found['date']}: {found['quiet'].replace('_', ' ')}.")
+    else:
+        rows = list(found["offers"].items())
+        out.print(console.table(f"{found['date']}", ["offer", "customers"], rows))
+    done = "booked" if found["booked"] else "planned"
+    out.print(f"{found['rows']:,} contacts {done}, cost {found['cost']:,.2f} -> {found['path']}")
+    for code, count in found["left_alone"].items():
+        out.print(f"{count:,} left alone: {code.replace('_', ' ')}.")
     for name in found["missing"]:
         out.print(f"Nothing of {name}: it was not promoted.")
 

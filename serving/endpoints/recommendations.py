@@ -151,7 +151,7 @@ def answer(question: Question, found: Climbed[Answered]) -> RecommendationsAnswe
         items=items(page.items, question.explain, question.offset),
         model=None if name == "static" else ModelLabel(**question.served.label),
         features_as_of=question.as_of,
-        experiment=question.treated and question.treated.label,
+        experiment=question.treated.label if question.treated else None,
         degraded=found.degraded or question.degraded,
         fallback=None if name == "personal" else name,
     )
