@@ -70,7 +70,7 @@ class Action(Answer):
     decision_id: str | None
     """Null in a dry run."""
     expires_at: datetime | None
-    """Until when the offer may be taken up."""
+    """Until when the offer may be taken up; null in a dry run, which holds nothing."""
 
 
 class RetentionActionsAnswer(Answer):
@@ -160,7 +160,7 @@ def answer(
             expected_value_saved=0.0 if place is None else float(plan.saved[row, place]),
             reasons=[Because(**reason) for reason in shown.offered.reasons],
             decision_id=None if body.dry_run else each.decision_id,
-            expires_at=shown.expires_at,
+            expires_at=None if body.dry_run else shown.expires_at,
         )
         found.append((action, terms.cost if terms else 0.0))
     found.sort(key=lambda each: (each[0].action == LEAVE_ALONE, -each[0].expected_value_saved))
