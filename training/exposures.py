@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from datetime import datetime
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -81,6 +83,7 @@ class Exposures:
             ordered=ordered,
             margin=margin,
             randomised=self.randomised[places],
+            chances=chances([row.get("propensities") for row in rows]),
         )
 
     def outcome(self, places: NDArray[np.int64], known_by: datetime) -> tuple[Numbers, Numbers]:
@@ -111,6 +114,13 @@ class Exposures:
         known = np.isin(ids, self._names)
         at = np.ceil(self.at[places] + days * DAY).astype(np.int64)
         return np.searchsorted(self._keys, codes * CENTURY + np.where(known, at, 0))
+
+
+def chances(told: list[str | None]) -> NDArray[Any]:
+    """What the lake says of every arm's propensity, as dictionaries; None where it says nothing."""
+    found = np.empty(len(told), dtype=object)
+    found[:] = [None if each is None else json.loads(each) for each in told]
+    return found
 
 
 def taken_up(converted: bool | None) -> float:

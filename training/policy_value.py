@@ -49,7 +49,7 @@ class Replay:
         drawn = log.take(at)
         arms = {NONE: 0} | {each.offer_id: place + 1 for place, each in enumerate(catalogue.offers)}
         taken = np.array([arms.get(each, -1) for each in drawn.offer_id.tolist()], dtype=np.int64)
-        may = running(catalogue, [moments[place] for place in at.tolist()])
+        may = open_then(drawn, catalogue, [moments[place] for place in at.tolist()])
         shown = taken > 0
         may[np.flatnonzero(shown), taken[shown] - 1] = True
         customer = np.unique(np.array(customers, dtype=np.str_)[at], return_inverse=True)[1]
@@ -76,8 +76,17 @@ class Replay:
         return int(self.customer.max()) + 1 if len(self.customer) else 0
 
 
+def open_then(log: OfferLog, catalogue: Catalogue, moments: Sequence[datetime]) -> NDArray[np.bool_]:
+    """Which offers could be shown at each exposure, (exposures, offers): as logged, else those that ran."""
+    found = running(catalogue, moments)
+    for row, told in enumerate(log.told):
+        if told is not None:
+            found[row] = [told.get(each.offer_id, 0.0) > 0 for each in catalogue.offers]
+    return found
+
+
 def running(catalogue: Catalogue, moments: Sequence[datetime]) -> NDArray[np.bool_]:
-    """Which offers were valid at each moment, shape (moments, offers).
+    """Which offers were valid at each moment, shape (moments, offers): where no log tells more.
 
     Who may see them is not asked, as tiers of then are not known; nor are occasions: what waits for one is
     left out.

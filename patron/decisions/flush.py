@@ -7,6 +7,7 @@ cut short, the next one finds the same decisions again and writes what the lake 
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -37,7 +38,7 @@ SILENT_DAYS = 28
 NAMES = ", ".join(quoted(name) for name in TABLES[TABLE])
 UNSETTLED = """
 select d.rowid, d.decision_id, d.customer_id, d.offers ->> '$[0].offer_id', d.occurred_at, d.propensity,
-    d.policy, d.arm, s.money, s.held_until, s.answer, s.bought, s.told_value
+    d.policy, d.arm, d.told ->> '$.arms', s.money, s.held_until, s.answer, s.bought, s.told_value
 from decisions d left join showings s on s.showing_id = d.decision_id
 where d.settled = 0 and d.rowid > ? order by d.rowid limit ?
 """
@@ -61,6 +62,8 @@ class Open(NamedTuple):
     propensity: float
     policy: str
     arm: str
+    arms: str | None
+    """JSON of every arm that could be shown, with its propensity."""
     money: str | None
     held_until: str | None
     answer: str | None
@@ -199,9 +202,15 @@ def arrow(rows: Sequence[Open], now: datetime) -> pa.Table:
         "policy": [each.drawn_by for each in rows],
         "arm": [each.arm for each in rows],
         "converted": converted,
+        "propensities": [by_offer(each.arms) for each in rows],
     }
     typed = {name: pa.array(found, schema.field(name).type) for name, found in columns.items()}
     return pa.table({**typed, "value": money})
+
+
+def by_offer(arms: str | None) -> str | None:
+    """JSON: offer id -> propensity."""
+    return arms and json.dumps({each["offer_id"]: each["propensity"] for each in json.loads(arms)})
 
 
 def count(duck: duckdb.DuckDBPyConnection, query: str) -> int:

@@ -143,6 +143,7 @@ TABLES: dict[str, dict[str, Column]] = {
         "arm": TEXT,
         "converted": Column("flag"),
         "value": MONEY,
+        "propensities": Column("json"),  # of every arm that could be shown then, by offer_id
     },
     "tickets": {
         "ticket_id": ID,

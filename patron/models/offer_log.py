@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,8 +33,13 @@ class OfferLog:
     margin: Numbers
     randomised: NDArray[np.bool_]
     """Whether chance alone decided what was shown, with the propensity that is told."""
+    chances: NDArray[Any] | None = None
+    """Of each exposure the propensity of every arm that could be shown then, by offer id; None where that is
+    not told: then every arm could."""
 
     def __post_init__(self) -> None:
+        if self.chances is None:
+            object.__setattr__(self, "chances", np.full(len(self), None))
         lengths = {name: len(getattr(self, name)) for name in COLUMNS}
         if len(set(lengths.values())) > 1:
             told = ", ".join(f"{name} {length}" for name, length in lengths.items())
@@ -42,10 +48,42 @@ class OfferLog:
     def __len__(self) -> int:
         return len(self.offer_id)
 
+    def arms(self, groups: Mapping[str, str]) -> tuple[Numbers, dict[str, NDArray[np.bool_]]]:
+        """(propensity of the arm that was shown, arm -> where it could have been shown).
+
+        groups: offer -> arm. The chances of the offers of an arm add up; where they are not told, the offer's
+        own propensity stands for the arm's.
+        """
+        known = [None if each is None else by_arm(each, groups) for each in self.told]
+        shown = [groups.get(each, each) for each in self.offer_id.tolist()]
+        own = [
+            chance if told is None else min(told.get(arm, chance), 1.0)
+            for told, arm, chance in zip(known, shown, self.propensity.tolist(), strict=True)
+        ]
+        could = {
+            arm: np.array([told is None or told.get(arm, 0.0) > 0 for told in known], dtype=bool)
+            for arm in {*shown, *groups.values()}
+        }
+        return np.array(own, dtype=np.float64), could
+
+    @property
+    def told(self) -> list[Mapping[str, float] | None]:
+        """`chances` as a list."""
+        return [] if self.chances is None else self.chances.tolist()
+
     def take(self, kept: NDArray[np.bool_] | NDArray[np.int64]) -> OfferLog:
         """These exposures alone."""
         rows = {name: np.asarray(values)[kept] for name, values in self.rows.items()}
         return OfferLog(rows, *(getattr(self, name)[kept] for name in COLUMNS))
 
 
-COLUMNS = ("offer_id", "propensity", "converted", "value", "ordered", "margin", "randomised")
+COLUMNS = ("offer_id", "propensity", "converted", "value", "ordered", "margin", "randomised", "chances")
+
+
+def by_arm(chances: Mapping[str, float], groups: Mapping[str, str]) -> dict[str, float]:
+    """Arm -> the chances of its offers together."""
+    found: dict[str, float] = {}
+    for offer_id, chance in chances.items():
+        arm = groups.get(offer_id, offer_id)
+        found[arm] = found.get(arm, 0.0) + chance
+    return found

@@ -10,7 +10,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from patron.errors import DataError
 from patron.files import publish_json
@@ -30,8 +30,6 @@ from patron.offers.terms import NONE, OfferTerms
 NAMES = (*INPUTS, *DERIVED)
 """What the effect is told apart by."""
 
-Candidate = Literal[tuple(CANDIDATES)]
-
 
 class OfferPolicyConfig(Config):
     """What `configs/models/offers.toml` may set."""
@@ -45,7 +43,7 @@ class OfferPolicyConfig(Config):
     noisy, the margin also sees larger baskets."""
     outcome_days: int = Field(default=28, ge=1)
     """Days after a showing within which orders count."""
-    candidates: tuple[Candidate, ...] = tuple(CANDIDATES)  # type: ignore[valid-type]
+    candidates: tuple[str, ...] = tuple(CANDIDATES)
     """Ways of telling customers apart by the effect that are tried; the simplest first."""
     margin_rate: float = Field(default=0.3, gt=0, le=1)
     """Share of revenue that the shop keeps where its products tell no costs."""
@@ -58,6 +56,13 @@ class OfferPolicyConfig(Config):
     showed counts as observed only: responses are learned from it, effects are not."""
     least_exposures: int = Field(default=200, ge=1)
     """An arm, or the control, with fewer exposures has no evidence: no effect is told from it."""
+
+    @field_validator("candidates")
+    @classmethod
+    def known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if wrong := sorted(set(names) - set(CANDIDATES)):
+            raise ValueError(f"no candidate {', '.join(wrong)}. There are: {', '.join(CANDIDATES)}")
+        return names
 
 
 class OfferPolicy(Model):
@@ -129,13 +134,18 @@ class OfferPolicy(Model):
 
     def _learn(self, log: OfferLog, alike: bool, seed: int, threads: int) -> None:
         log = log.take(log.randomised)
-        arms = {NONE: NONE, **self.groups}
-        treatment = np.array([arms.get(each, each) for each in log.offer_id.tolist()], dtype=np.str_)
-        names, counts = np.unique(treatment, return_counts=True)
-        enough = names[counts >= self.config.least_exposures]
-        if NONE not in enough or len(enough) < 2:
+        groups = {NONE: NONE, **self.groups}
+        treatment = np.array([groups.get(each, each) for each in log.offer_id.tolist()], dtype=np.str_)
+        propensity, could = log.arms(groups)
+        alone = treatment == NONE
+        arms = [
+            arm
+            for arm in sorted(set(treatment.tolist()) - {NONE})
+            if min((treatment == arm).sum(), (alone & could[arm]).sum()) >= self.config.least_exposures
+        ]
+        if not arms:
             return
-        kept = np.isin(treatment, enough)
+        kept = alone | np.isin(treatment, arms)
         log, treatment = log.take(kept), treatment[kept]
         amounts = self.config.outcome == "margin"
         found = choose(
@@ -143,11 +153,12 @@ class OfferPolicy(Model):
             matrix(log.rows, NAMES),
             treatment,
             log.margin if amounts else log.ordered,
-            log.propensity,
+            propensity[kept],
             "amount" if amounts else "binary",
             seed=seed,
             threads=threads,
             candidates=() if alike else self.config.candidates,
+            possible={arm: could[arm][kept] for arm in arms},
         )
         self.effects, self.learned = found.model, Learned.of(found)
 

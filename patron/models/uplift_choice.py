@@ -1,14 +1,14 @@
 """Which way to learn effects is good enough to be trusted, by rows that it has not seen.
 
-A way of ordering customers is taken for an offer only where it orders them better than chance; of those that
-do, the simplest within one standard error of the best. Where none does, everybody is treated alike, and the
+A way of telling customers apart is taken for an offer only where it orders them better than chance; of those
+that do, the simplest whose effects are within one standard error of the most accurate. Where none does, everybody is treated alike, and the
 average effect says whether: it is a result, not a failure.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,7 +19,7 @@ from patron.models.base import Config
 from patron.models.responses import Mixture, Regression
 from patron.models.uplift import Kind, Uplift, UpliftConfig, logged
 from patron.models.uplift_learners import LEARNERS, NONE, Trial, control_of, folds
-from patron.models.uplift_ranking import Estimate, area, slope
+from patron.models.uplift_ranking import Estimate, area, saved, slope
 
 Rows = NDArray[np.bool_]
 
@@ -58,10 +58,11 @@ class ChoiceConfig(Config):
 
 @dataclass(frozen=True)
 class Candidate:
-    """One way to order customers, judged by rows that it was not fitted on.
+    """One way to tell customers apart, judged by rows that it was not fitted on.
 
     area: between its Qini curve and a random order, in outcome a customer, with its interval. slope: how much
-    of the differences that it predicts is found again.
+    of the differences that it predicts is found again. saved: squared error of effects less than that of one
+    effect for all, once scaled by the slope.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Candidate:
     low: float
     high: float
     slope: float
+    saved: float
     beats_random: bool
 
 
@@ -121,19 +123,36 @@ def choose(
     threads: int = 1,
     candidates: Sequence[str] = tuple(CANDIDATES),
     config: ChoiceConfig | None = None,
+    possible: Mapping[str, NDArray[np.bool_]] | None = None,
 ) -> Choice:
     """Judge every candidate by cross-fitting, for each arm against `none`, and fit what is chosen.
 
-    Arrays as `Uplift.fit` takes them. candidates: names of CANDIDATES. Chosen effects are scaled by what was
-    found again of their differences (0..1), about the average effect. Raises DataError as `Uplift.fit`.
+    Arrays as `Uplift.fit` takes them. candidates: names of CANDIDATES. possible: arm -> where it could have
+    been given, shape (n,): who could not have got it is not compared with who did; everywhere by default.
+    Chosen effects are scaled by what was found again of their differences (0..1), about the average effect.
+    Raises DataError as `Uplift.fit`.
     """
     regression = UpliftConfig().regression(names, seed, threads)
     trial = logged(inputs, treatment, outcome, propensity, kind, regression)
     judge = _Judge(names, trial, tuple(candidates), config or ChoiceConfig(), seed, threads)
-    chosen = {arm: judge.choose(arm) for arm in trial.arms}
+    chosen = {arm: judge.within((possible or {}).get(arm)).choose(arm) for arm in trial.arms}
     parts = {arm: part for arm, (_, part) in chosen.items()}
     model = Uplift().made(names, parts, control_of(trial, regression))
     return Choice(model, {arm: choice for arm, (choice, _) in chosen.items()})
+
+
+@dataclass(frozen=True)
+class Crossed:
+    """Of predictions for rows that were not seen: area of the Qini curve, slope, squared error saved."""
+
+    area: Estimate
+    slope: float
+    saved: Estimate
+
+    @property
+    def kept(self) -> float:
+        """What its differences are multiplied by."""
+        return float(np.clip(self.slope, 0.0, 1.0))
 
 
 @dataclass(frozen=True)
@@ -145,6 +164,12 @@ class _Judge:
     seed: int
     threads: int
     foldings: dict[int, list[tuple[Trial, Rows]]] = field(default_factory=dict)
+
+    def within(self, rows: NDArray[np.bool_] | None) -> _Judge:
+        """The same of some rows; of all without a choice."""
+        if rows is None or rows.all():
+            return self
+        return replace(self, trial=self.trial.of(rows), foldings={})
 
     def regression(self, name: str) -> Regression:
         return CANDIDATES[name].regression(self.names, self.seed, self.threads)
@@ -159,19 +184,17 @@ class _Judge:
 
     def choose(self, arm: str) -> tuple[ArmChoice, Mixture]:
         whole = self.trial.effect(arm)
-        judged = self.judged(arm) if self.enough(arm) else {}
-        found = {name: area_of for name, (area_of, _) in judged.items()}
-        better = [name for name in found if self.beats(found[name])]
+        found = self.judged(arm) if self.enough(arm) else {}
+        better = [name for name in found if self.beats(found[name].area)]
         while better and not self.confirmed(simplest(found, better), arm, found):
             better.remove(simplest(found, better))
-        table = tuple(self.row(name, *judged[name], name in better) for name in judged)
+        table = tuple(self.row(name, each, name in better) for name, each in found.items())
         if not better:
             return self.alike(arm, whole, table)
         name = simplest(found, better)
-        part = self.learn(name, self.trial, arm)
-        kept = float(np.clip(judged[name][1], 0.0, 1.0))
+        part, kept = self.learn(name, self.trial, arm), found[name].kept
         mean = float(part.predict(self.trial.inputs).mean())
-        reason = self.because(arm, name, found, whole)
+        reason = self.because(arm, name, found, better, whole)
         choice = ArmChoice(arm, name, reason, whole.value, *whole.bounds(self.z), table)
         return choice, part.scaled(kept, whole.value - kept * mean)
 
@@ -182,18 +205,19 @@ class _Judge:
         low, _ = found.bounds(strict(self.config.certainty, len(self.candidates)))
         return low > 0
 
-    def confirmed(self, name: str, arm: str, found: dict[str, Estimate]) -> bool:
+    def confirmed(self, name: str, arm: str, found: dict[str, Crossed]) -> bool:
         """Whether it beats chance also on the mean with a second folding: one may be a lucky one."""
-        again, _ = self.crossed(name, arm, self.seed + 1)
-        parts = (found[name].parts + again.parts) / 2
-        value = (found[name].value + again.value) / 2
-        return self.beats(Estimate(value, float(np.sqrt((parts**2).sum())), parts))
+        one, other = found[name].area, self.crossed(name, arm, self.seed + 1).area
+        parts = (one.parts + other.parts) / 2
+        error = float(np.sqrt((parts**2).sum()))
+        return self.beats(Estimate((one.value + other.value) / 2, error, parts))
 
-    def row(self, name: str, found: Estimate, kept: float, beats: bool) -> Candidate:
-        return Candidate(name, found.value, *found.bounds(self.z), kept, beats)
+    def row(self, name: str, found: Crossed, beats: bool) -> Candidate:
+        low, high = found.area.bounds(self.z)
+        return Candidate(name, found.area.value, low, high, found.slope, found.saved.value, beats)
 
-    def judged(self, arm: str) -> dict[str, tuple[Estimate, float]]:
-        """Of each candidate: the area of its Qini curve and the slope, both by rows that it has not seen."""
+    def judged(self, arm: str) -> dict[str, Crossed]:
+        """Each candidate by rows that it has not seen."""
         return {name: self.crossed(name, arm, self.seed) for name in self.candidates}
 
     def parts(self, seed: int) -> list[tuple[Trial, Rows]]:
@@ -204,7 +228,7 @@ class _Judge:
             self.foldings[seed] = [(self.trial.of(fold != each), fold == each) for each in numbers]
         return self.foldings[seed]
 
-    def crossed(self, name: str, arm: str, seed: int) -> tuple[Estimate, float]:
+    def crossed(self, name: str, arm: str, seed: int) -> Crossed:
         effect = np.empty(len(self.trial.outcome))
         rows = (self.trial.treatment == arm) | (self.trial.treatment == NONE)
         value, parts = 0.0, np.zeros(len(effect))
@@ -216,8 +240,10 @@ class _Judge:
             share = use.sum() / rows.sum()
             found = area(effect[use], *self.compared(use, arm))
             value, parts[use] = value + share * found.value, share * found.parts
-        error = float(np.sqrt((parts**2).sum()))
-        return Estimate(value, error, parts), slope(effect[rows], *self.compared(rows, arm))
+        error, given = float(np.sqrt((parts**2).sum())), self.compared(rows, arm)
+        again = slope(effect[rows], *given)
+        scaled = effect[rows] * np.clip(again, 0.0, 1.0)
+        return Crossed(Estimate(value, error, parts), again, saved(scaled, *given))
 
     def compared(self, rows: Rows, arm: str) -> tuple[Rows, Numbers, Numbers]:
         return self.trial.treatment[rows] == arm, self.trial.outcome[rows], self.trial.weight[rows]
@@ -231,17 +257,17 @@ class _Judge:
         choice = ArmChoice(arm, name, reason, whole.value, *whole.bounds(self.z), table)
         return choice, Mixture(whole.value if name == TREAT_ALL else 0.0, (), ())
 
-    def because(self, arm: str, name: str, found: dict[str, Estimate], whole: Estimate) -> str:
-        best = max(found, key=lambda each: found[each].value)
-        low, high = found[name].bounds(self.z)
-        why = (
-            "the best"
-            if name == best
-            else f"the simplest within one standard error of the best, {told(best)}"
-        )
+    def because(
+        self, arm: str, name: str, found: dict[str, Crossed], better: Sequence[str], whole: Estimate
+    ) -> str:
+        best = most_accurate(found, better)
+        low, high = found[name].area.bounds(self.z)
+        why = "its effects are the most accurate"
+        if name != best:
+            why = f"it is the simplest within one standard error of the most accurate, {told(best)}"
         return (
-            f"{arm}: {told(name)} orders customers better than chance by {found[name].value:.4f} "
-            f"[{low:.4f}, {high:.4f}] a customer, {why}. {self.on_average(whole)}."
+            f"{arm}: {told(name)} orders customers better than chance by {found[name].area.value:.4f} "
+            f"[{low:.4f}, {high:.4f}] a customer; {why}. {self.on_average(whole)}."
         )
 
     def on_average(self, whole: Estimate) -> str:
@@ -254,14 +280,19 @@ def strict(level: float, looks: int) -> float:
     return float(norm.ppf(1 - (1 - level) / 2 / max(looks, 1)))
 
 
-def simplest(found: dict[str, Estimate], better: Sequence[str]) -> str:
-    """The first of `better` whose gap to the best is within one standard error of that gap."""
-    best = max(better, key=lambda name: found[name].value)
+def simplest(found: dict[str, Crossed], better: Sequence[str]) -> str:
+    """The first of `better` whose gap to the most accurate is within one standard error of that gap."""
+    best = most_accurate(found, better)
+    top = found[best].saved
     for name in better:
-        gap = found[best].value - found[name].value
-        if gap <= float(np.sqrt(((found[best].parts - found[name].parts) ** 2).sum())):
+        own = found[name].saved
+        if top.value - own.value <= float(np.sqrt(((top.parts - own.parts) ** 2).sum())):
             return name
     return best
+
+
+def most_accurate(found: dict[str, Crossed], better: Sequence[str]) -> str:
+    return max(better, key=lambda name: found[name].saved.value)
 
 
 def told(name: str) -> str:

@@ -251,3 +251,32 @@ def test_a_log_can_be_cut_down():
     kept = found.take(found.offer_id == "ten")
     assert isinstance(kept, OfferLog) and len(kept) == (found.offer_id == "ten").sum()
     assert len(kept.rows["recency_days"]) == len(kept)
+
+
+def test_who_could_not_get_an_offer_is_not_compared_with_who_did():
+    """'ten' went only to those who were here lately, who order more anyway: it changes nothing."""
+    found = log(8000, lift=0.0)
+    could = recent(found.rows)
+    offer = np.where((found.offer_id == "ten") & ~could, "none", found.offer_id).astype(object)
+    rng = np.random.default_rng(5)
+    ordered = (rng.random(len(found)) < np.where(could, 0.5, 0.1)).astype(float)
+    told = np.empty(len(found), dtype=object)
+    told[:] = [
+        {"none": 0.25, "twenty": 0.25, "ten": 0.5} if each else {"none": 0.75, "twenty": 0.25}
+        for each in could
+    ]
+    shown = replace(found, offer_id=offer, ordered=ordered, margin=MARGIN * ordered)
+    blind, sighted = (policy(each, alike=True) for each in (shown, replace(shown, chances=told)))
+    assert blind.learned.arms["coupons"]["effect"] > 0.15, "as if the offer had worked"
+    assert sighted.learned.arms["coupons"]["name"] == "treat_none"
+    assert abs(sighted.learned.arms["coupons"]["effect"]) < 0.05
+
+
+def test_the_chance_of_an_arm_is_that_of_its_offers_together():
+    found = log(3)
+    told = np.empty(3, dtype=object)
+    told[:] = [{"ten": 0.3, "eleven": 0.2, "none": 0.5}, {"none": 1.0}, None]
+    found = replace(found, chances=told, offer_id=np.array(["ten", "none", "ten"], dtype=object))
+    chance, could = found.arms({"none": "none", "ten": "coupons", "eleven": "coupons"})
+    assert chance[:2].tolist() == [0.5, 1.0] and chance[2] == found.propensity[2]
+    assert could["coupons"].tolist() == [True, False, True]
