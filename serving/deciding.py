@@ -24,7 +24,6 @@ from serving.trials import of_offers
 
 if TYPE_CHECKING:
     from features.rows import Rows
-    from patron.experiments.assignment import Assignment
     from serving.bootstrap import Parts, Served
 
 MODEL = "patron-offers"
@@ -68,15 +67,11 @@ def questions(
 
 
 def trial(parts: Parts, asked: Asked) -> tuple[Asked, str]:
-    """(the question with its arm, what chooses): by an experiment, where the customer is in one.
-
-    A challenger that is not loaded here is not tried: the champion chooses, and no arm is noted.
-    """
-    found: Assignment | None = of_offers(parts, asked.customer_id)
-    policy = str(found.parameters.get("policy", CHAMPION)) if found else CHAMPION
-    if found is None or policy not in (CHAMPION, RANDOM, NONE):
+    """(the question with its arm, what chooses): by an experiment, where the customer is in one."""
+    found = of_offers(parts, asked.customer_id)
+    if found is None:
         return asked, CHAMPION
-    return replace(asked, experiment=found.label), policy
+    return replace(asked, experiment=found.label), str(found.parameters.get("policy", CHAMPION))
 
 
 def chooser(

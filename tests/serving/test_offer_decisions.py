@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from serving.operations import operations
 from serving.problems import Problem
 from serving.score_history import DIMENSIONS, keep, members, schema
 from serving.service import ROUTES, service
+from serving.trials import Trials
 from tests.serving.shop import END, settings_of
 
 KNOWN = {each.name: each for each in (*operations(service), *ROUTES)}
@@ -145,6 +146,27 @@ def test_none_is_no_name_of_an_offer(workers: tuple[Worker, Worker]) -> None:
     with pytest.raises(Problem) as refused:
         workers[0].ask("put_offer", {"cost": 1.0}, offer_id="none")
     assert refused.value.status == 409
+
+
+@pytest.mark.parametrize("policy", ["none", "random"])
+def test_an_experiment_may_choose(workers: tuple[Worker, Worker], tmp_path: Path, policy: str) -> None:
+    text = f"""
+target = "policy:offers"
+description = "Does it help?"
+enabled = true
+arms = [{{name = "a", share = 0.5, parameters = {{policy = "{policy}"}}}},
+        {{name = "b", share = 0.5, parameters = {{policy = "{policy}"}}}}]
+"""
+    (tmp_path / "help.toml").write_text(text, encoding="utf-8")
+    parts = workers[0].parts
+    trials = Trials(tmp_path, parts.trials.exposures)
+    worker = Worker(replace(parts, trials=trials))
+    found = worker.offered("ann")
+    told = worker.ask("decision", decision_id=found["decision_id"])
+    assert found["experiment"] in ("help:a", "help:b") and told["experiment"] == found["experiment"]
+    assert told["policy"] == f"patron-offers:{policy}"
+    chance = {each["offer_id"]: each["propensity"] for each in told["arms"]}
+    assert chance == ({"none": 1.0} if policy == "none" else {"none": 0.5, "coupon": 0.5})
 
 
 # A team with a budget
