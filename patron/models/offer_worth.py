@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -46,11 +47,11 @@ class Worth:
     without: Numbers
     """P(orders within the window) with no offer, shape (customers,); NaN where unknown."""
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         return (NONE, *(each.offer_id for each in self.offers))
 
-    @property
+    @cached_property
     def known_margin(self) -> Numbers:
         """`margin`, minus infinity where nothing is known: never the best."""
         return np.where(np.isnan(self.margin), -np.inf, self.margin)

@@ -27,6 +27,8 @@ from patron.models.uplift_choice import CANDIDATES, choose
 from patron.offers.exploration import draw, propensities, thompson_shares
 from patron.offers.terms import NONE, OfferTerms
 
+REMEMBERED = 10_000
+"""Shares that are kept: one for each segment and set of offers that was asked for."""
 NAMES = (*INPUTS, *DERIVED)
 """What the effect is told apart by."""
 
@@ -51,7 +53,7 @@ class OfferPolicyConfig(Config):
     """Response rate believed before anything was shown."""
     prior_strength: float = Field(default=50.0, gt=0)
     """Exposures that a level's parent is worth."""
-    randomised_policies: tuple[str, ...] = ("patron-offers",)
+    randomised_policies: tuple[str, ...] = ("patron-offers", "patron-offers:random")
     """Policies, as exposures name them, that drew by chance with the propensities they logged. What others
     showed counts as observed only: responses are learned from it, effects are not."""
     least_exposures: int = Field(default=200, ge=1)
@@ -287,6 +289,8 @@ class OfferPolicy(Model):
         offers = [(worth.offers[arm - 1], bool(worth.evidence[arm])) for arm in kept[1:].tolist()]
         key = (segment, tuple((each.offer_id, each.cost, evidence) for each, evidence in offers))
         if key not in self._shares:
+            if len(self._shares) >= REMEMBERED:
+                self._shares.clear()
             self._shares[key] = self._thompson(segment, offers)
         shares = self._shares[key]
         if best:
