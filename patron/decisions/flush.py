@@ -159,8 +159,10 @@ def exposures_file(
     replaced = places(duck, lake)
     query = f"SELECT {NAMES}, row_hash FROM changed"
     if replaced:
-        kept = literal([str(lake.path / each) for each in replaced])
-        stay = f"SELECT {NAMES}, row_hash FROM read_parquet({kept}) ANTI JOIN changed USING (decision_id)"
+        kept = f"read_parquet({literal([str(lake.path / each) for each in replaced])}, union_by_name = true)"
+        duck.register("nothing", ARROW_SCHEMAS[TABLE].empty_table())
+        whole = f"(SELECT * FROM nothing UNION ALL BY NAME SELECT * FROM {kept})"  # with columns of later
+        stay = f"SELECT {NAMES}, row_hash FROM {whole} ANTI JOIN changed USING (decision_id)"
         query = f"{stay} UNION ALL {query}"
     path = folder / f"{TABLE}.parquet"
     duck.execute(f"COPY ({query} ORDER BY shown_at, decision_id) TO {text(str(path))} {PARQUET}")

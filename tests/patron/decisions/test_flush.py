@@ -148,3 +148,13 @@ def test_many_steps_move_all(desk: Desk, settings: Settings, monkeypatch: pytest
     monkeypatch.setattr(flushing, "BATCH", 3)
     made = {desk.ask(f"c{each}", choose=half("coupon")).decision_id for each in range(7)}
     assert flush(settings, desk.ledger)["read"] == 7 and set(rows(settings)) == made
+
+
+def test_rows_of_an_older_lake_stay(desk: Desk, settings: Settings) -> None:
+    made = desk.ask(choose=half("coupon")).decision_id
+    flush(settings, desk.ledger)
+    path = Lake(settings.lake).files("exposures")[0]
+    pq.write_table(pq.read_table(path).drop_columns(["propensities"]), path)
+    other = desk.ask("bob", choose=half("coupon")).decision_id
+    flush(settings, desk.ledger)
+    assert set(rows(settings)) == {made, other}
