@@ -2,6 +2,7 @@
 
 seal(folder, ...)            after save(): writes manifest.json
 verified(folder)             before load(): every file hashed, none missing, none extra
+keep(source, models, ...)    copies a sealed folder into the verified local copies, for experiments
 install(source, models, ...) copies a sealed folder into the verified local copies that serving reads
 champion(models, name)       the folder that serving should load
 """
@@ -95,19 +96,24 @@ def verified(folder: Path, manifest_hash: str | None = None) -> Manifest:
 
 
 def install(source: Path, models: Path, registry_version: str) -> Path:
-    """Verify `source`, copy it to `models/<name>/<registry_version>` and point the champion at it."""
-    manifest = verified(source)
-    target = models / manifest.name / registry_version
-    with publish_folder(target) as aside:
-        shutil.copytree(source, aside, dirs_exist_ok=True)
+    """`keep` it, and point the champion at it."""
+    target = keep(source, models, registry_version)
     publish_json(
-        models / manifest.name / "champion.json",
+        target.parent / "champion.json",
         {
             "version": registry_version,
-            "run": manifest.version,
+            "run": verified(target).version,
             "manifest_sha256": sha256(target / MANIFEST),
         },
     )
+    return target
+
+
+def keep(source: Path, models: Path, registry_version: str) -> Path:
+    """Verify `source` and copy it to `models/<name>/<registry_version>`; the champion stays."""
+    target = models / verified(source).name / registry_version
+    with publish_folder(target) as aside:
+        shutil.copytree(source, aside, dirs_exist_ok=True)
     return target
 
 
@@ -136,3 +142,15 @@ def champion(models: Path, name: str) -> Champion:
     return Champion(
         version=fields["version"], folder=folder, manifest=verified(folder, fields["manifest_sha256"])
     )
+
+
+def kept(models: Path, name: str, version: str) -> Champion:
+    """The verified copy of a version, champion or not. Raises ArtifactError without one, or a changed one."""
+    folder = models / name / version
+    if not folder.is_dir():
+        short = name.removeprefix("patron-")
+        raise ArtifactError(
+            f"There is no copy of {name} {version} here. "
+            f"Fetch it: patron promote {short} {version} --only-keep"
+        )
+    return Champion(version=version, folder=folder, manifest=verified(folder))

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from patron.artifacts import NAMES, champion
+from patron.artifacts import NAMES, Champion, champion, kept
 from patron.decisions.ledger import Ledger
 from patron.errors import ArtifactError, FeatureError, NoChampion, PatronError
 from patron.events.answers import AnswerLog
@@ -106,6 +106,12 @@ class Parts:
         except Exception as error:
             raise FeatureError("The online store failed.") from error
 
+    def live_of(self, served: Served) -> LiveProducts:
+        """The live catalogue over a model: each model that is tried beside the champion has its own."""
+        if served is self.models.get(RECOMMENDER):
+            return self.live
+        return self.trials.live_of(served, self.events)
+
     def rules_of(self, placement: str) -> Rules:
         """The shop's rules of a placement; those of `home` for one without its own."""
         return self.rules.get(placement) or self.rules[HOME]
@@ -182,7 +188,11 @@ def opened(settings: Settings) -> dict[str, Any]:
         "live": LiveProducts(events),
         "static": StaticProducts(settings.home / "static.json"),
         "rules": load_rules(settings.configs / "placements"),
-        "trials": Trials(settings.configs / EXPERIMENTS, ExposureLog(settings.events)),
+        "trials": Trials(
+            settings.configs / EXPERIMENTS,
+            ExposureLog(settings.events),
+            functools.partial(open_version, settings, RECOMMENDER),
+        ),
         "ladder": ladder(settings.personal_budget_seconds, settings.fallback_budget_seconds),
     }
 
@@ -229,7 +239,17 @@ def open_champion(settings: Settings, name: str, offered: Collection[str] | None
 
     Raises NoChampion, or ArtifactError for a changed file or a feature that the store does not offer.
     """
-    chosen = champion(settings.models, name)
+    return open_artifact(champion(settings.models, name), offered)
+
+
+def open_version(settings: Settings, name: str, version: str) -> Served:
+    """Load the verified copy of any version. Raises ArtifactError where there is none."""
+    return open_artifact(kept(settings.models, name, version), None)
+
+
+def open_artifact(chosen: Champion, offered: Collection[str] | None) -> Served:
+    """Raises ArtifactError for a feature that the store does not offer."""
+    name = chosen.manifest.name
     lacking = [] if offered is None else sorted(set(chosen.manifest.features) - set(offered))
     if lacking:
         raise ArtifactError(

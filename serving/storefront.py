@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from patron.events.answers import Shown
 from patron.experiments.assignment import Assignment
-from patron.experiments.terms import SERVE
+from patron.experiments.terms import SERVE, VERSION
 from patron.models.base import HISTORY, PROFILE, CustomerHistory, Recommendation, history
 from patron.models.page import Page, Request, compose
 from patron.models.placements import HOME, Weights
@@ -60,6 +60,8 @@ class Question:
     recommendation_id: str | None = None
     offset: int = 0
     draw: random.Random = CHANCE
+    experiments: bool = False
+    """Whether experiments may come to bear."""
     degraded: bool = False
     """True where something that would have helped could not be read."""
     agreed: bool | None = None
@@ -70,7 +72,9 @@ class Question:
 
     @cached_property
     def served(self) -> Served:
-        return self.parts.model(RECOMMENDER)
+        """The champion, or the version that the arm tries."""
+        version = str(self.arm.parameters.get(VERSION, "")) if self.arm else ""
+        return self.parts.trials.models.get(version) or self.parts.model(RECOMMENDER)
 
     @cached_property
     def arm(self) -> Assignment | None:
@@ -78,7 +82,7 @@ class Question:
 
         Asked for once the consent of a customer was read: who refuses is in no experiment.
         """
-        if self.private:
+        if self.private or not self.experiments:
             return None
         return of_placement(self.parts, self.placement, self.customer, self.session_id)
 
@@ -93,12 +97,14 @@ class Question:
         rules = self.parts.rules_of(self.placement)
         if self.arm is None:
             return rules
-        return rules.model_copy(update={n: v for n, v in self.arm.parameters.items() if n != SERVE})
+        return rules.model_copy(
+            update={n: v for n, v in self.arm.parameters.items() if n not in (SERVE, VERSION)}
+        )
 
     @cached_property
     def blend(self) -> Any:
         """The recommender over the catalogue of this moment."""
-        found, fresh = self.parts.live.blend(self.served)
+        found, fresh = self.parts.live_of(self.served).blend(self.served)
         self.degraded |= not fresh
         return found
 

@@ -259,13 +259,20 @@ def promote(
     model: ModelArgument,
     version: Annotated[str, typer.Argument(help="Version in the registry.")],
     reason: Annotated[str, typer.Option(help="Why, for the audit trail.")] = "by hand",
+    only_keep: Annotated[
+        bool, typer.Option("--only-keep", help="Only fetch a copy for experiments; the champion stays.")
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Make a version champion by hand: verified, installed for serving, audited."""
     from patron.settings import load_settings
+    from training.registry import keep_version
     from training.registry import promote as make_champion
     from training.tracking import full_name
 
+    if only_keep:
+        console.answer(keep_version(load_settings(), full_name(model), version), json, show_kept)
+        return
     console.answer(make_champion(load_settings(), full_name(model), version, reason), json, show_promotion)
 
 
@@ -277,6 +284,12 @@ def rollback(model: ModelArgument, json: JsonOption = False) -> None:
     from training.tracking import full_name
 
     console.answer(go_back(load_settings(), full_name(model)), json, show_promotion)
+
+
+def show_kept(entry: dict[str, Any], out: Console) -> None:
+    out.print(
+        f"{entry['model']}: version {entry['to']} is kept for experiments, {entry['from']} stays champion."
+    )
 
 
 def show_promotion(entry: dict[str, Any], out: Console) -> None:

@@ -6,11 +6,13 @@ import getpass
 import json
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from patron.artifacts import install, verified
+from patron.artifacts import install, keep, verified
 from patron.errors import ArtifactError
 from patron.settings import Settings
 from training import tracking
@@ -35,12 +37,7 @@ def promote(
     champion then stays.
     """
     before = tracking.alias_version(settings, name, tracking.CHAMPION)
-    with tempfile.TemporaryDirectory(prefix="patron-") as scratch:
-        folder = tracking.fetched(settings, name, version, "shipped", Path(scratch))
-        tags = tracking.version_tags(settings, name, version)
-        found = verified(folder, tags.get("manifest_sha256")).name
-        if found != name:
-            raise ArtifactError(f"Version {version} is an artifact of {found}, not of {name}.")
+    with checked(settings, name, version) as folder:
         install(folder, settings.models, version)
     tracking.client(settings).set_registered_model_alias(name, tracking.CHAMPION, version)
     entry = {
@@ -54,6 +51,26 @@ def promote(
     }
     append(audit_path(settings), entry)
     return entry
+
+
+@contextmanager
+def checked(settings: Settings, name: str, version: str) -> Iterator[Path]:
+    """The files of a registered version, verified, as long as the block runs. Raises ArtifactError."""
+    with tempfile.TemporaryDirectory(prefix="patron-") as scratch:
+        folder = tracking.fetched(settings, name, version, "shipped", Path(scratch))
+        tags = tracking.version_tags(settings, name, version)
+        found = verified(folder, tags.get("manifest_sha256")).name
+        if found != name:
+            raise ArtifactError(f"Version {version} is an artifact of {found}, not of {name}.")
+        yield folder
+
+
+def keep_version(settings: Settings, name: str, version: str) -> dict[str, Any]:
+    """Copy a registered version to where serving finds it for experiments; the champion stays."""
+    with checked(settings, name, version) as folder:
+        keep(folder, settings.models, version)
+    champion = tracking.alias_version(settings, name, tracking.CHAMPION)
+    return {"action": "keep", "model": name, "from": champion, "to": version}
 
 
 def champions(settings: Settings, name: str) -> list[str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import accumulate, combinations
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from patron.errors import ConfigurationError
-from patron.experiments.terms import Experiment, parameters_of
+from patron.experiments.terms import VERSION, Experiment, parameters_of
 from patron.models.rule_files import rules_of
 
 SCALE = 2.0**-64
@@ -136,6 +136,22 @@ class Experiments:
                 if found is not None:
                     return found
         return None
+
+    @property
+    def versions(self) -> dict[str, set[str]]:
+        """Experiment -> versions of a model that its arms need, of those that are enabled."""
+        return {
+            each.name: {str(arm.parameters[VERSION]) for arm in each.arms if VERSION in arm.parameters}
+            for each in self.known.values()
+            if each.enabled
+        }
+
+    def without(self, names: Collection[str]) -> Experiments:
+        """The same, those of these names switched off."""
+        off = [
+            each.model_copy(update={"enabled": False}) for each in self.known.values() if each.name in names
+        ]
+        return Experiments.of([*(each for each in self.known.values() if each.name not in names), *off])
 
     def on(self, target: str) -> bool:
         """Whether anything is enabled there: what most requests need to know."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self
 
@@ -29,11 +30,12 @@ OF_ORDERS = ("ordered", "orders", "revenue", "margin", "returns", "discount")
 """Told of customers, by their order lines."""
 OF_ANSWERS = ("click_rate", "cart_rate", "conversion_rate", "fallback_rate")
 """Told of visitors, by what came of the answers that they were given."""
+VERSION_PATTERN = re.compile(r"[0-9A-Za-z_-]{1,40}")
 LESS_IS_BETTER = ("returns", "discount", "fallback_rate")
 POLICIES = ("champion", "none", "random")
-PLACEMENT, OFFERS = "placement:", "policy:offers"
-SERVE = "serve"
-"""Parameter of a placement's arm that names what answers instead of the personal model."""
+PLACEMENT, MODEL, OFFERS = "placement:", "model:recommender", "policy:offers"
+SERVE, VERSION = "serve", "version"
+"""Parameters of pages that are no rules: what answers instead of the personal model; which model."""
 State = Literal["off", "planned", "running", "ended"]
 
 
@@ -44,7 +46,8 @@ class Arm(Config):
     share: float = Field(gt=0, le=1)
     """Of all units of the layer. Raised for all arms by the same factor, it moves nobody."""
     parameters: dict[str, Any] = Field(default_factory=dict)
-    """What is different. Of a placement: keys of its rules, or serve = "popular". Of offers: policy."""
+    """What is different. Of a placement: keys of its rules, serve = "popular", version; of the recommender:
+    version; of offers: policy."""
 
 
 class Guardrail(Config):
@@ -59,8 +62,8 @@ class Experiment(Config):
     """One experiment. Its first arm is the control."""
 
     name: Name
-    target: str = Field(pattern=r"^(placement:[a-z][a-z0-9_]{0,39}|policy:offers)$")
-    """What is treated: `placement:<placement>` or `policy:offers`."""
+    target: str = Field(pattern=r"^(placement:[a-z][a-z0-9_]{0,39}|model:recommender|policy:offers)$")
+    """What is treated: `placement:<placement>`, `model:recommender` (every placement) or `policy:offers`."""
     description: str = ""
     enabled: bool = False
     """Nobody is assigned before this is true."""
@@ -161,15 +164,14 @@ def parameters_of(target: str, arm: Arm) -> dict[str, Any]:
             raise ValueError(f"arm {arm.name}: parameters of offers are policy, one of {', '.join(POLICIES)}")
         return {"policy": policy}
     given = dict(arm.parameters)
-    serve = given.pop(SERVE, None)
-    if serve not in (None, "popular"):
-        raise ValueError(f"arm {arm.name}: serve can be popular, found {serve!r}")
-    unknown = sorted(set(given) - set(Rules.model_fields))
+    known = [VERSION] if target == MODEL else [SERVE, VERSION, *Rules.model_fields]
+    unknown = sorted(set(given) - set(known))
     if unknown:
-        raise ValueError(
-            f"arm {arm.name}: no parameter {', '.join(unknown)}. There are: {SERVE}, "
-            f"{', '.join(Rules.model_fields)}"
-        )
+        raise ValueError(f"arm {arm.name}: no parameter {', '.join(unknown)}. There are: {', '.join(known)}")
+    found = {name: given.pop(name) for name in (SERVE, VERSION) if name in given}
+    if found.get(SERVE, "popular") != "popular":
+        raise ValueError(f"arm {arm.name}: serve can be popular, found {found[SERVE]!r}")
+    if not VERSION_PATTERN.fullmatch(str(found.get(VERSION, "1"))):
+        raise ValueError(f'arm {arm.name}: version is one of the registry, such as "3"')
     rules = Rules(**given)
-    found = {name: getattr(rules, name) for name in given}
-    return found if serve is None else {**found, SERVE: serve}
+    return {**{name: getattr(rules, name) for name in given}, **found}

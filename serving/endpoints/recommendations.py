@@ -139,6 +139,7 @@ def asked(parts: Parts, body: RecommendationsRequest) -> Question:
         explain=body.explain,
         recommendation_id=body.recommendation_id,
         offset=body.offset,
+        experiments=True,
     )
 
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from patron.errors import ConfigurationError
+from patron.errors import ArtifactError, ConfigurationError
 from patron.experiments.exposures import Exposure, ExposureLog
 from patron.models.blend import Blend
+from serving.bootstrap import Served, open_version
 from serving.keys import create
 from serving.service import build
 from serving.trials import Trials, of_offers
@@ -121,6 +122,28 @@ def test_who_refuses_or_is_not_named_takes_no_part(shop: Shop, folder: Path) -> 
     assert [each["product_id"] for each in found["items"]] == usual
     assert shop.recommend()["experiment"] is None
     assert exposures(shop) == []
+
+
+def test_another_version_of_the_model_can_be_tried(shop: Shop, folder: Path, blend: Blend) -> None:
+    opened = {"2": Served("patron-recommender", "2", blend)}
+    write(folder, 'version = "2"', target="model:recommender")
+    shop.parts.trials = Trials(folder, shop.parts.trials.exposures, opened.__getitem__)
+    found = shop.recommend(customer_id="ann", placement="cart")
+    assert (found["experiment"], found["model"]["version"]) == ("trial:other", "2")
+    shop.change("p05", in_stock=False)  # what the shop says holds in every version
+    assert "p05" not in shop.ids(customer_id="ann", limit=30)
+    ranked = shop.send("POST", "/v1/rankings", {"customer_id": "ann", "product_ids": ["p01", "p00"]}, 200)
+    assert ranked["model"]["version"] == "7"
+
+
+def test_an_experiment_whose_model_cannot_be_had_does_not_run(
+    shop: Shop, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    runs(shop, folder, 'version = "2"')
+    assert "does not run" in caplog.text
+    assert shop.recommend(customer_id="ann")["experiment"] is None
+    with pytest.raises(ArtifactError, match="promote recommender 2 --only-keep"):
+        open_version(shop.parts.settings, "patron-recommender", "2")
 
 
 def test_a_broken_file_leaves_the_old_experiments_running(shop: Shop, folder: Path) -> None:

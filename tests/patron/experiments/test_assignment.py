@@ -131,6 +131,11 @@ WRONG = {
     ),
     "target": ("target", "model:churn", "pattern"),
     "metric": ("metrics", ["happiness"], "Input should be"),
+    "version": (
+        "arms",
+        [{"name": "a", "share": 0.5}, {"name": "b", "share": 0.5, "parameters": {"version": "../3"}}],
+        "version is one of the registry",
+    ),
     "zone": ("starts_at", datetime(2026, 1, 1), "time zone"),
 }
 

@@ -104,9 +104,7 @@ def test_the_bayes_factor_of_a_tiny_sample() -> None:
     """One unit in one of two even arms: the mixture expects the same, so nothing is learned."""
     assert log_bayes_factor([0, 0], [0.5, 0.5]) == pytest.approx(0)
     assert log_bayes_factor([1, 0], [0.5, 0.5]) == pytest.approx(0)
-    assert log_bayes_factor([2, 0], [0.5, 0.5]) == pytest.approx(
-        log((51 / 101 + 501 / 1001) / 2 / 0.5)
-    )
+    assert log_bayes_factor([2, 0], [0.5, 0.5]) == pytest.approx(log((51 / 101 + 501 / 1001) / 2 / 0.5))
 
 
 def test_a_lost_fifteenth_of_an_arm_is_a_mismatch() -> None:
