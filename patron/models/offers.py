@@ -53,7 +53,9 @@ class OfferPolicyConfig(Config):
     """Response rate believed before anything was shown."""
     prior_strength: float = Field(default=50.0, gt=0)
     """Exposures that a level's parent is worth."""
-    randomised_policies: tuple[str, ...] = ("patron-offers", "patron-offers:random")
+    randomised_policies: tuple[str, ...] = (
+        *("patron-offers", "patron-offers:random", "patron-offers:retention", "patron-offers:plan"),
+    )
     """Policies, as exposures name them, that drew by chance with the propensities they logged. What others
     showed counts as observed only: responses are learned from it, effects are not."""
     least_exposures: int = Field(default=200, ge=1)
