@@ -1,8 +1,8 @@
 """Which way to learn effects is good enough to be trusted, by rows that it has not seen.
 
 A way of telling customers apart is taken for an offer only where it orders them better than chance; of those
-that do, the simplest whose effects are within one standard error of the most accurate. Where none does, everybody is treated alike, and the
-average effect says whether: it is a result, not a failure.
+that do, the simplest whose effects are within one standard error of the most accurate. Where none does,
+everybody is treated alike, and the average effect says whether: it is a result, not a failure.
 """
 
 from __future__ import annotations
