@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from patron.artifacts import champion
+from patron.artifacts import champion, kept
 from patron.errors import ArtifactError, UsageError
 from patron.settings import Settings
 from tests.training.shop import POOR
@@ -141,6 +141,13 @@ def test_promote_and_roll_back_and_back_again(own):
         ("rollback", "2", "1"),
     ]
     assert all(each["model"] == CHURN and each["by"] and each["at"] for each in registry.audit(own))
+
+
+def test_a_version_is_kept_for_experiments_and_the_champion_stays(own, rivals):
+    assert registry.keep_version(own, CHURN, "2")["from"] == "1"
+    assert kept(own.models, CHURN, "2").manifest.name == CHURN
+    assert champion_version(own) == "1"
+    assert len(registry.audit(own)) == 1
 
 
 def test_promoting_the_champion_again_is_no_step_to_go_back_over(own):
