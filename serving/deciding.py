@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from serving.bootstrap import Parts, Served
 
 MODEL = "patron-offers"
-CHAMPION, RANDOM = "champion", "random"
-"""What an experiment may put in the policy's place, beside `none`."""
+CHAMPION, RANDOM, SEVERAL = "champion", "random", "several"
+"""What an experiment may put in the policy's place, beside `none`; and the champion, asked for several."""
 
 
 def catalogue_of(parts: Parts, policy: Any) -> Catalogue:

@@ -15,7 +15,9 @@ from patron.errors import EventLogError
 from patron.offers.terms import NONE
 from serving.best_offers import references
 from serving.deciding import (
+    CHAMPION,
     MODEL,
+    SEVERAL,
     alone,
     catalogue_of,
     chooser,
@@ -72,12 +74,13 @@ class NextBestOffers(Endpoint):
         read = [*served.model.references, *references(catalogue.offers)]
         rows = parts.read([body.customer_id], read)
         asked = questions(catalogue, served.model, rows, parts.now(), body.channel)[0]
-        asked, by = trial(parts, asked) if consents(rows) else (asked, "champion")
+        asked, by = trial(parts, asked) if consents(rows) else (asked, CHAMPION)
         choose: Choose = unwanted
         if consents(rows):
             choose = chooser(served.model, asked, rows, body.limit, np.random.default_rng(), by)
         asked = asked.under(body.idempotency_key)
-        around = circumstances(parts, served, rows, body.channel, by)
+        several = by == CHAMPION and body.limit > 1  # what follows the first offer was not drawn by chance
+        around = circumstances(parts, served, rows, body.channel, SEVERAL if several else by)
         try:
             found = parts.decisions.decide(asked, around, catalogue, choose)
         except EventLogError as error:

@@ -27,7 +27,7 @@ VALUE = "patron-lifetime-value"
 POLICY = "retention"
 
 
-EITHER = [
+EITHER: list[Any] = [
     {
         "required": [one],
         "properties": {one: {"type": kind}, other: {"type": "null"}},

@@ -169,6 +169,14 @@ arms = [{{name = "a", share = 0.5, parameters = {{policy = "{policy}"}}}},
     assert chance == ({"none": 1.0} if policy == "none" else {"none": 0.5, "coupon": 0.5})
 
 
+def test_a_list_of_offers_is_told_from_one(workers: tuple[Worker, Worker]) -> None:
+    policies = {
+        limit: workers[0].ask("decision", decision_id=workers[0].offered("ann", limit=limit)["decision_id"])
+        for limit in (1, 2)
+    }
+    assert policies[1]["policy"] == "patron-offers" and policies[2]["policy"] == "patron-offers:several"
+
+
 # A team with a budget
 
 
