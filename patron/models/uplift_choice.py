@@ -52,6 +52,9 @@ class ChoiceConfig(Config):
     """Of intervals. Everybody is treated only where the average effect is positive at it, over all arms."""
     certainty: float = 0.99
     """Of a log without differences, the chance that no candidate is taken; over all candidates."""
+    least_spread: float = 1 / 3
+    """Standard deviation of effects, beside the average effect, below which differences do not matter: with a
+    third, one customer in a thousand would be better left alone, were effects normal."""
     fewest: int = 100
     """Rows of an arm, below which only its average effect is looked at."""
 
@@ -186,17 +189,23 @@ class _Judge:
         whole = self.trial.effect(arm)
         found = self.judged(arm) if self.enough(arm) else {}
         better = [name for name in found if self.beats(found[name].area)]
+        small = [name for name in better if spread(found[name].area) < self.least(whole)]
+        better = [name for name in better if name not in small]
         while better and not self.confirmed(simplest(found, better), arm, found):
             better.remove(simplest(found, better))
-        table = tuple(self.row(name, each, name in better) for name, each in found.items())
+        table = tuple(self.row(name, each, name in better + small) for name, each in found.items())
         if not better:
-            return self.alike(arm, whole, table)
+            return self.alike(arm, whole, table, small)
         name = simplest(found, better)
         part, kept = self.learn(name, self.trial, arm), found[name].kept
         mean = float(part.predict(self.trial.inputs).mean())
         reason = self.because(arm, name, found, better, whole)
         choice = ArmChoice(arm, name, reason, whole.value, *whole.bounds(self.z), table)
         return choice, part.scaled(kept, whole.value - kept * mean)
+
+    def least(self, whole: Estimate) -> float:
+        """Spread of effects from which on differences matter."""
+        return self.config.least_spread * abs(whole.value)
 
     def enough(self, arm: str) -> bool:
         return min((self.trial.treatment == each).sum() for each in (arm, NONE)) >= self.config.fewest
@@ -248,11 +257,13 @@ class _Judge:
     def compared(self, rows: Rows, arm: str) -> tuple[Rows, Numbers, Numbers]:
         return self.trial.treatment[rows] == arm, self.trial.outcome[rows], self.trial.weight[rows]
 
-    def alike(self, arm: str, whole: Estimate, table: tuple[Candidate, ...]) -> tuple[ArmChoice, Mixture]:
+    def alike(
+        self, arm: str, whole: Estimate, table: tuple[Candidate, ...], small: Sequence[str]
+    ) -> tuple[ArmChoice, Mixture]:
         """Everybody or nobody, by the average effect."""
         low, _ = whole.bounds(strict(self.config.level, len(self.trial.arms)))
         name = TREAT_ALL if low > 0 else TREAT_NONE
-        why = unsorted(table) if self.candidates else "customers are treated alike."
+        why = unsorted(table, small) if self.candidates else "customers are treated alike."
         reason = f"{arm}: {why} {self.on_average(whole)}: {name.replace('_', ' ')}."
         choice = ArmChoice(arm, name, reason, whole.value, *whole.bounds(self.z), table)
         return choice, Mixture(whole.value if name == TREAT_ALL else 0.0, (), ())
@@ -280,6 +291,11 @@ def strict(level: float, looks: int) -> float:
     return float(norm.ppf(1 - (1 - level) / 2 / max(looks, 1)))
 
 
+def spread(found: Estimate) -> float:
+    """Standard deviation of effects that gives such an area, were effects normal: 2 * sqrt(pi) * area."""
+    return float(2 * np.sqrt(np.pi) * found.value)
+
+
 def simplest(found: dict[str, Crossed], better: Sequence[str]) -> str:
     """The first of `better` whose gap to the most accurate is within one standard error of that gap."""
     best = most_accurate(found, better)
@@ -301,12 +317,12 @@ def told(name: str) -> str:
     return f"{WORDS[learner]} on {WORDS[base]}" if base else WORDS[learner]
 
 
-def unsorted(table: tuple[Candidate, ...]) -> str:
-    """Why nothing orders customers."""
+def unsorted(table: tuple[Candidate, ...], small: Sequence[str]) -> str:
+    """Why customers are not told apart. small: who finds differences, but none that matter."""
     if not table:
         return "too few rows to tell customers apart."
     best = max(table, key=lambda each: each.area)
-    return (
-        f"no model orders customers better than chance (best: {told(best.name)}, "
-        f"{best.area:+.4f} [{best.low:+.4f}, {best.high:+.4f}] a customer, one of {len(table)} tried)."
-    )
+    found = f"{told(best.name)}, {best.area:+.4f} [{best.low:+.4f}, {best.high:+.4f}] a customer"
+    if small:
+        return f"effects differ too little to leave anybody alone (best order: {found})."
+    return f"no model orders customers better than chance (best: {found}, one of {len(table)} tried)."

@@ -85,3 +85,10 @@ def test_every_candidate_can_be_judged() -> None:
         NAMES, inputs, treatment, outcome, np.full(300, 0.5), config=ChoiceConfig(folds=2, fewest=50)
     )
     assert [each.name for each in found.table] == list(CANDIDATES)
+
+
+def test_differences_that_leave_nobody_better_alone_do_not_matter() -> None:
+    found = chosen(lambda flag, score: 0.4 + 0.1 * flag, rows=12_000, candidates=("flag",))
+    assert found.table[0].beats_random
+    assert found.name == TREAT_ALL
+    assert "effects differ too little" in found.reason
