@@ -60,6 +60,19 @@ class Exposures:
                 arms.setdefault(row["offer_id"], Counter())[row["arm"]] += 1
         return {name: found.most_common(1)[0][0] for name, found in arms.items()}
 
+    @cached_property
+    def apart(self) -> NDArray[np.bool_]:
+        """Those drawn at random, of each customer as many as have outcome windows of their own, from the
+        first on. Which ones follows from their times alone, not from what was drawn."""
+        found = np.zeros(len(self), dtype=bool)
+        until: dict[str, float] = {}
+        for place in np.flatnonzero(self.randomised).tolist():
+            customer, at = self.ids[place], float(self.at[place])
+            if at >= until.get(customer, -np.inf):
+                found[place] = True
+                until[customer] = at + self.days * DAY
+        return found
+
     def __len__(self) -> int:
         return len(self.rows)
 
@@ -83,6 +96,7 @@ class Exposures:
             ordered=ordered,
             margin=margin,
             randomised=self.randomised[places],
+            apart=self.apart[places],
             chances=chances([row.get("propensities") for row in rows]),
         )
 

@@ -36,10 +36,15 @@ class OfferLog:
     chances: NDArray[Any] | None = None
     """Of each exposure the propensity of every arm that could be shown then, by offer id; None where that is
     not told: then every arm could."""
+    apart: NDArray[np.bool_] | None = None
+    """Whether no outcome window of an earlier exposure that counts reaches into this one's. Effects are
+    learned from these alone: a customer who is decided on daily is no hundred customers. None: all."""
 
     def __post_init__(self) -> None:
         if self.chances is None:
             object.__setattr__(self, "chances", np.full(len(self), None))
+        if self.apart is None:
+            object.__setattr__(self, "apart", np.ones(len(self), dtype=bool))
         lengths = {name: len(getattr(self, name)) for name in COLUMNS}
         if len(set(lengths.values())) > 1:
             told = ", ".join(f"{name} {length}" for name, length in lengths.items())
@@ -67,6 +72,11 @@ class OfferLog:
         return np.array(own, dtype=np.float64), could
 
     @property
+    def trial(self) -> NDArray[np.bool_]:
+        """What effects are learned from: drawn at random, with outcome windows apart."""
+        return self.randomised if self.apart is None else self.randomised & self.apart
+
+    @property
     def told(self) -> list[Mapping[str, float] | None]:
         """`chances` as a list."""
         return [] if self.chances is None else self.chances.tolist()
@@ -77,7 +87,10 @@ class OfferLog:
         return OfferLog(rows, *(getattr(self, name)[kept] for name in COLUMNS))
 
 
-COLUMNS = ("offer_id", "propensity", "converted", "value", "ordered", "margin", "randomised", "chances")
+COLUMNS = (
+    *("offer_id", "propensity", "converted", "value", "ordered", "margin"),
+    *("randomised", "chances", "apart"),
+)
 
 
 def by_arm(chances: Mapping[str, float], groups: Mapping[str, str]) -> dict[str, float]:

@@ -137,7 +137,7 @@ class OfferPolicy(Model):
         self.order_values = OrderValues.fit(log, segment)
 
     def _learn(self, log: OfferLog, alike: bool, seed: int, threads: int) -> None:
-        log = log.take(log.randomised)
+        log = log.take(log.trial)
         groups = {NONE: NONE, **self.groups}
         treatment = np.array([groups.get(each, each) for each in log.offer_id.tolist()], dtype=np.str_)
         propensity, could = log.arms(groups)

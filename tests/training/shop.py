@@ -47,7 +47,7 @@ def exposures(lines: list[dict[str, Any]], days: int, seed: int) -> list[dict[st
             counted.setdefault(each["customer_id"], set()).add(each["order_id"])
     usual = np.median([len(each) for each in counted.values()])
     found = []
-    for day in range(90, days - 5, 25):
+    for day in range(90, days - 5, 30):
         for customer, orders in sorted(counted.items()):
             offer = str(rng.choice([*OFFERS, "none"]))
             responds = rng.random() < (0.6 if len(orders) > usual else 0.05)

@@ -100,3 +100,15 @@ def test_the_evidence_is_told_on_the_terminal(job):
     told = out.getvalue()
     assert "nobody is shown anything" in told and "effective samples" in told
     assert "These data can show:" in told
+
+
+def test_windows_of_one_customer_stand_apart(job):
+    found = job.exposures
+    last: dict[str, float] = {}
+    for place in range(len(found)):
+        customer, at = found.ids[place], found.at[place]
+        alone = at >= last.get(customer, -np.inf) + DAYS * 86_400
+        assert found.apart[place] == alone
+        if alone:
+            last[customer] = at
+    assert 0.3 * len(found) < found.apart.sum() <= len(found)
