@@ -203,7 +203,10 @@ def day_plan(
     with Contacts(settings) as contacts:
         plan, models = opened(settings, contacts, day, channels)
         quiet = plan.catalogue.quiet(plan.now)
-        if book and plan.day != today(plan.catalogue.contacts, clock(settings, plan.rows)):
+        present = today(plan.catalogue.contacts, clock(settings, plan.rows))
+        if plan.day < present:
+            raise UsageError(f"{plan.day} is over: today is {present}. Plan today or a day ahead.")
+        if book and plan.day != present:
             raise UsageError("Only the plan of today can be booked: leave --date out, or --book.")
         acts = [] if quiet else plan.acts(budget)
         if book and not quiet:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -9,10 +10,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet
 import pytest
 
 from features.rows import Rows
 from patron.decisions.records import Asked, Choice, Circumstances, Offered
+from patron.errors import UsageError
 from patron.models.base import Reason
 from patron.models.offer_worth import OfferDecision, Worth
 from patron.offers.catalogue import Catalogue
@@ -20,9 +23,10 @@ from patron.offers.terms import ChannelRules, ContactRules, OfferTerms
 from patron.settings import Settings, load_settings
 from serving.bootstrap import Served
 from serving.occasions import Calendar
-from serving.plan import Plan, days_of, moment, schema
+from serving.plan import Plan, day_plan, days_of, moment, schema
 from serving.planned import Contacts
 from tests.serving.fakes import FakeSegments
+from tests.serving.shop import END
 
 NOW = datetime(2024, 3, 4, 10, tzinfo=UTC)  # a Monday
 BORN = datetime(1990, 3, 4, tzinfo=UTC).timestamp()
@@ -195,3 +199,30 @@ def test_contacts_go_out_at_the_first_hour_that_is_not_quiet() -> None:
     assert moment(rules, None, night) == NOW.replace(hour=7)
     sunday = ContactRules(quiet_weekdays=("sunday",))
     assert sunday.quiet(moment(sunday, date(2024, 3, 10), NOW)) == "quiet_day"
+
+
+# The command's work, over a shop with models
+
+
+def test_the_file_appears_whole_with_its_columns(shop: Settings, tmp_path: Path) -> None:
+    found = day_plan(shop, tmp_path / "plan.parquet", budget=20.0)
+    table = pyarrow.parquet.read_table(tmp_path / "plan.parquet")
+    assert table.schema.equals(schema())
+    assert table.num_rows == found["rows"] == sum(found["offers"].values())
+    assert found["cost"] <= 20.0
+    names = table["customer_id"].to_pylist()
+    assert len(set(names)) == len(names)
+    assert found["date"] == f"{END:%Y-%m-%d}"
+    assert table["decision_id"].null_count == table.num_rows
+    json.dumps(found, default=str)
+
+
+def test_what_cannot_be_planned_is_refused(shop: Settings, tmp_path: Path) -> None:
+    day = END.date()
+    with pytest.raises(UsageError, match="no suffix"):
+        day_plan(shop, tmp_path / "plan.xlsx")
+    with pytest.raises(UsageError, match="is over"):
+        day_plan(shop, tmp_path / "plan.csv", day=day - timedelta(days=1))
+    with pytest.raises(UsageError, match="Only the plan of today"):
+        day_plan(shop, tmp_path / "plan.csv", day=day + timedelta(days=1), book=True)
+    assert list(tmp_path.iterdir()) == []
