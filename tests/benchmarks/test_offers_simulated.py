@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -35,7 +37,7 @@ def test_nobody_gets_more_than_the_best_allocation(found):
 def test_without_effects_nobody_is_contacted_beyond_exploration(small):
     from offer_policies.simulated import nothing
 
-    told = nothing(0, small)
+    told = nothing(0, replace(small, candidates=("flag",)))
     assert set(told["chosen"].values()) == {"treat_none"}
     assert told["best_is_an_offer"] == 0
     assert told["contacted"] == pytest.approx(told["floor"])
