@@ -92,7 +92,8 @@ class Plan:
         ]
         before, taken = self.contacts.before(self.catalogue, self.now)
         channel = self.channel(whos)
-        channel[[name in before for name in self.rows.ids]] = -1
+        booked = np.array([name in before for name in self.rows.ids])
+        channel[booked] = -1
         worth = self.policy.worth(self.rows.columns, offers)
         value = worth.margin[:, 1:].copy()
         care = np.array([each.occasion is not None for each in offers])
@@ -102,7 +103,7 @@ class Plan:
         money, places = self.contacts.left(self.catalogue, self.now)
         rest = None if budget is None else max(budget - taken, 0.0)
         found = allocate(value, cost, rest, arm_budgets=money, arm_caps=places)
-        self.counts.update(self.why(channel, value, found.chosen))
+        self.counts.update(why(channel[~booked], value[~booked], found.chosen[~booked]))
         acts = []
         for row in np.flatnonzero(found.chosen >= 0).tolist():
             arm = int(found.chosen[row])
@@ -163,17 +164,16 @@ class Plan:
             [each is not None and each.parameters["policy"] != "champion" for each in found], bool
         )
 
-    def why(
-        self, channel: NDArray[np.int64], value: NDArray[np.float64], chosen: NDArray[np.int64]
-    ) -> Mapping[str, int]:
-        """How many are left alone, by the reason."""
-        alone, may = chosen < 0, (channel >= 0).any(axis=1)
-        worth = (np.nan_to_num(value, nan=-1.0) > 0).any(axis=1)
-        return {
-            "no_eligible_offer": int((alone & ~may).sum()),
-            "no_uplift": int((alone & may & ~worth).sum()),
-            "budget": int((alone & worth).sum()),
-        }
+
+def why(channel: NDArray[np.int64], value: NDArray[np.float64], chosen: NDArray[np.int64]) -> dict[str, int]:
+    """How many are left alone, by the reason."""
+    alone, may = chosen < 0, (channel >= 0).any(axis=1)
+    worth = (np.nan_to_num(value, nan=-1.0) > 0).any(axis=1)
+    return {
+        "no_eligible_offer": int((alone & ~may).sum()),
+        "no_uplift": int((alone & may & ~worth).sum()),
+        "budget": int((alone & worth).sum()),
+    }
 
 
 def acts_first(entry: Entry) -> tuple[date, int]:

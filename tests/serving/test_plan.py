@@ -167,6 +167,7 @@ def test_a_booked_plan_is_in_the_ledger_once(contacts: Contacts) -> None:
             ("c2", "wishes"),
         ]
         assert all(list(each) == schema().names for each in acts)
+    assert not any(plan.counts.values())
     assert contacts.ledger.accounts()["coupon"]["held"] == 10
     decision = contacts.ledger.find(acts[2]["decision_id"])
     assert decision is not None
