@@ -50,14 +50,23 @@ def before(table: ibis.Table, cutoff: int) -> ibis.Table:
 
 
 def lake_table(engine: Backend, lake: Lake, table: str) -> ibis.Table:
-    """A lake table with the contract's columns; empty where the shop has none."""
+    """A lake table with the contract's columns; empty where the shop has none.
+
+    A column that the contract did not have when a file was written is null there.
+    """
     import ibis
 
-    files = lake.files(table)
+    files, schema = lake.files(table), ARROW_SCHEMAS[table]
     if not files:
-        return ibis.memtable(ARROW_SCHEMAS[table].empty_table())
-    found = engine.read_parquet([str(path) for path in files])
-    return found.select(*ARROW_SCHEMAS[table].names)
+        return ibis.memtable(schema.empty_table())
+    found = engine.read_parquet([str(path) for path in files], union_by_name=True)
+    types = ibis.Schema.from_pyarrow(schema)
+    return found.select(
+        *(
+            found[name] if name in found.columns else ibis.null(types[name]).name(name)
+            for name in schema.names
+        )
+    )
 
 
 def stage(engine: Backend, lake: Lake, folder: Path, time_zone: str = "UTC") -> Staged:

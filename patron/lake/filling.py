@@ -184,10 +184,17 @@ class Filling:
         self.duck.execute(self.fresh_by_key() if keys else self.fresh_by_hash())
 
     def held(self) -> str:
-        """SQL for the rows that the lake has; none of its columns where it has none."""
+        """SQL for the rows that the lake has; the keys alone where it has none.
+
+        A column that the contract did not have when a file was written is null there.
+        """
         files = [str(path) for path in self.lake.files(self.spec.table)]
         if files:
-            return f"(SELECT * FROM read_parquet({literal(files)}))"
+            self.duck.register("contract", ARROW_SCHEMAS[self.spec.table].empty_table())
+            return (
+                f"(SELECT * FROM read_parquet({literal(files)}, union_by_name = true) "
+                "UNION ALL BY NAME SELECT * FROM contract)"
+            )
         names = ", ".join(f"NULL::VARCHAR AS {quoted(name)}" for name in [*self.spec.keys, "row_hash"])
         return f"(SELECT {names} WHERE false)"
 
