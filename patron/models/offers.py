@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -25,6 +26,7 @@ from patron.models.uplift import FILE as EFFECTS
 from patron.models.uplift import Uplift
 from patron.models.uplift_choice import CANDIDATES, choose
 from patron.offers.exploration import draw, propensities, thompson_shares
+from patron.offers.leaving_alone import alone
 from patron.offers.terms import NONE, OfferTerms
 
 REMEMBERED = 10_000
@@ -38,6 +40,9 @@ class OfferPolicyConfig(Config):
 
     epsilon: float = Field(default=0.1, ge=0, le=1)
     """Share of decisions drawn uniformly over the eligible arms, `none` among them: learning lives on it."""
+    left_alone: float = Field(default=0.05, ge=0, lt=1)
+    """Share of customers who are shown nothing for a whole period of twice `outcome_days`: beside them it is
+    told what offers change. See `patron.offers.leaving_alone`."""
     thompson: float = Field(default=0.1, ge=0, le=1)
     """Share of decisions drawn by the chance of being best, where an offer has no evidence yet."""
     outcome: Literal["order", "margin"] = "order"
@@ -165,6 +170,10 @@ class OfferPolicy(Model):
             possible={arm: could[arm][kept] for arm in arms},
         )
         self.effects, self.learned = found.model, Learned.of(found)
+
+    def alone(self, customer_id: str, now: datetime) -> bool:
+        """Whether chance leaves the customer alone for the period of this moment."""
+        return alone(customer_id, now, self.config.outcome_days, self.config.left_alone)
 
     @property
     def groups(self) -> dict[str, str]:
