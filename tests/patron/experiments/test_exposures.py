@@ -53,9 +53,13 @@ def test_answers_are_kept_by_experiment(log: ExposureLog) -> None:
     ]
 
 
-def test_a_disk_that_is_away_keeps_nobody_waiting(tmp_path: Path) -> None:
+def test_a_disk_that_is_away_keeps_nobody_waiting_and_what_was_lost_is_noted_again(tmp_path: Path) -> None:
     (tmp_path / "events").write_text("not a folder", encoding="utf-8")
     log = ExposureLog(tmp_path / "events")
     log.exposed(SPREAD, "ann", "customer", NOON)
     log.flush()
+    (tmp_path / "events").unlink()  # the disk is back
+    log.exposed(SPREAD, "ann", "customer", NOON + timedelta(days=1))
+    log.flush()
+    assert [(each.unit, each.exposed_at[:10]) for each in log.of("spread")] == [("ann", "2026-03-02")]
     log.close()
