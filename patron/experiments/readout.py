@@ -12,6 +12,7 @@ import numpy as np
 from patron.experiments import outcomes
 from patron.experiments.assignment import FOLDER, Experiments
 from patron.experiments.comparison import Comparison, compare, cuped
+from patron.experiments.design import history, moved, retreated
 from patron.experiments.exposures import Exposure, ExposureLog
 from patron.experiments.outcomes import Outcomes
 from patron.experiments.sample_ratio import sample_ratio
@@ -91,6 +92,7 @@ def read_out(settings: Settings, name: str, now: datetime) -> dict[str, Any]:
         answered = outcomes.of_answers(settings, experiment, exposures, answers)
     ratio = ratio_of(experiment, exposures)
     rows = [row for each in asked for row in rows_of(experiment, each, orders, answered)]
+    designs = history((each.design for each in exposures), experiment.design)
     document = told(experiment, now) | {
         "exposed": len(exposures),
         "sample_ratio": ratio,
@@ -101,7 +103,8 @@ def read_out(settings: Settings, name: str, now: datetime) -> dict[str, Any]:
         "events_until": answered.until,
         "waiting": {"orders": orders.waiting, "answers": answered.waiting},
         "results": rows,
-        "changed": len({each.design for each in exposures} | {experiment.design}) > 1 and bool(exposures),
+        "changed": retreated(designs),
+        "moved": moved(designs),
     }
     return document | {"conclusion": conclusion(experiment, document)}
 
@@ -217,6 +220,11 @@ def conclusion(experiment: Experiment, document: dict[str, Any]) -> list[str]:
         said.append(
             "Arms, their ratio or their parameters were changed after the first exposure: some units changed "
             "their treatment. Start a new experiment under another name."
+        )
+    if document["moved"]:
+        said.append(
+            "Target, layer, begins_at, shares or units were changed after the first exposure: some exposed units "
+            "lost their arm. Start a new experiment under another name."
         )
     for arm in experiment.arms[1:]:
         said.append(sentence(arm.name, [each for each in rows if each["arm"] == arm.name], bool(said)))

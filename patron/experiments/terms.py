@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from patron.experiments.design import Design
 from patron.models.base import Config
 from patron.models.rules import Rules
 
@@ -140,13 +141,15 @@ class Experiment(Config):
 
     @property
     def design(self) -> str:
-        """What may not change while it runs: arms, their ratio, what they do, and the draw."""
+        """What may not change while it runs, as exposures keep it."""
         arms = [
             (arm.name, round(share, 9), arm.parameters)
             for arm, share in zip(self.arms, self.shares, strict=True)
         ]
         text = json.dumps([self.salt or self.name, arms], sort_keys=True, default=str)
-        return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+        treatment = hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+        end = round(self.begins_at + self.share, 9)
+        return Design(treatment, (self.target, self.of_layer), self.begins_at, end, self.units).text
 
     def state(self, now: datetime) -> State:
         if not self.enabled:
