@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from patron.decisions.ledger import budgets_of
-from patron.decisions.records import Asked, Choice, Choose, Circumstances, Offered
+from patron.decisions.records import CONTROL, Asked, Choice, Choose, Circumstances, Offered
 from patron.errors import EventLogError, PatronError
 from patron.models.offer_worth import OfferDecision, Worth
 from patron.models.offers import OfferPolicy
@@ -75,10 +75,17 @@ def trial(parts: Parts, asked: Asked) -> tuple[Asked, str]:
 
 
 def chooser(
-    policy: OfferPolicy, asked: Asked, rows: Rows, limit: int, rng: np.random.Generator, by: str = CHAMPION
+    policy: OfferPolicy,
+    asked: Asked,
+    rows: Rows,
+    now: datetime,
+    limit: int,
+    rng: np.random.Generator,
+    by: str = CHAMPION,
 ) -> Choose:
     """What chooses for the first customer; what offers are worth is computed before the ledger is asked."""
     worth = policy.worth(rows.columns, asked.offers)
+    resting = policy.alone(asked.customer_id, now)
 
     def choose(offers: Sequence[OfferTerms]) -> Choice:
         left = among(worth, offers)
@@ -86,11 +93,27 @@ def chooser(
             return alone()
         if by == RANDOM:
             return evenly(policy, left, rng)
-        chances = policy.propensities(left, 0).tolist()
+        chances = chances_of(policy, left)
+        if resting:
+            return Choice([control(chances[NONE])], chances)
         shown = [offered(each) for each in policy.decided(left, 0, limit, rng)]
-        return Choice(shown, dict(zip(left.names, chances, strict=True)))
+        return Choice([replace(each, propensity=chances[each.offer_id]) for each in shown], chances)
 
     return choose
+
+
+def chances_of(policy: OfferPolicy, worth: Worth) -> dict[str, float]:
+    """The chance of every arm, that of being left alone for the period counted in."""
+    share = policy.config.left_alone
+    chances = policy.propensities(worth, 0) * (1 - share)
+    chances[0] = max(1 - chances[1:].sum(), 0.0)
+    return dict(zip(worth.names, chances.tolist(), strict=True))
+
+
+def control(propensity: float) -> Offered:
+    """Nothing, for who is left alone for a whole period."""
+    text = "left alone for a while, to learn what offers add"
+    return Offered(NONE, propensity, 0.0, 0.0, [{"code": CONTROL, "text": text}])
 
 
 def among(worth: Worth, offers: Sequence[OfferTerms]) -> Worth:

@@ -2,7 +2,7 @@
 
 An offer saves its effect on ordering again times the customer's lifetime value, less its expected cost; where
 either is unknown, its expected margin. Money is counted in full: a coupon that is open holds its whole
-cost. A share of those who would get something is left alone at random, so that it can be told what it brings.
+cost. Whom chance leaves alone for a whole period gets nothing, so that it can be told what offers change.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from patron.decisions.money import budget_of, cost_of
 from patron.decisions.purse import Purse
-from patron.decisions.records import Choice, Offered
+from patron.decisions.records import CONTROL, Choice, Offered
 from patron.models.activity import Numbers
 from patron.models.offer_worth import Worth
 from patron.models.offers import OfferPolicy
@@ -36,7 +36,7 @@ SAYS = {
     "no_evidence": "Nobody knows yet what the offers that may be made would change",
     "no_uplift": "No offer that may be made is expected to save more than it costs",
     "budget": "The money or the places save more elsewhere",
-    "control": "Left alone at random, to tell what retention brings",
+    CONTROL: "Left alone for a while, to learn what offers add",
     "experiment": "Left alone by an experiment",
     "quiet_day": "Nobody is contacted today",
     "quiet_hour": "Nobody is contacted at this hour",
@@ -60,8 +60,8 @@ class Plan:
     budget: float
     limit: int
     withheld: Sequence[bool]
-    holdout: float
-    rng: np.random.Generator
+    resting: Sequence[bool]
+    """Whom chance leaves alone for the period."""
     found: Allocation | None = None
 
     def __call__(
@@ -110,10 +110,11 @@ class Plan:
     def offer(self, row: int, arm: int) -> Choice:
         """The offer, unless chance leaves the customer alone."""
         name = self.worth.offers[arm].offer_id
-        arms = {NONE: self.holdout, name: 1 - self.holdout}
-        if self.rng.random() < self.holdout:
-            return Choice(left_alone("control", self.holdout).offered, arms)
-        told = self.policy.told(self.worth, row, arm + 1, 1 - self.holdout, False)
+        share = self.policy.config.left_alone
+        arms = {NONE: share, name: 1 - share}
+        if self.resting[row]:
+            return Choice(left_alone(CONTROL, share).offered, arms)
+        told = self.policy.told(self.worth, row, arm + 1, 1 - share, False)
         return Choice([offered(told)], arms)
 
     def why(self, row: int, value: Numbers, refused: Mapping[str, str]) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from patron.decisions.ledger import Ledger, budgets_of
+from patron.decisions.records import CONTROL
 from patron.events.event import written
 from patron.events.flush import FULL
 from patron.lake.commit import Written, only_writer, publish, staging
@@ -38,7 +39,8 @@ SILENT_DAYS = 28
 NAMES = ", ".join(quoted(name) for name in TABLES[TABLE])
 UNSETTLED = """
 select d.rowid, d.decision_id, d.customer_id, d.offers ->> '$[0].offer_id', d.occurred_at, d.propensity,
-    d.policy, d.arm, d.told ->> '$.arms', s.money, s.held_until, s.answer, s.bought, s.told_value
+    d.policy, d.arm, d.told ->> '$.arms', d.told ->> '$.offers[0].reasons[0].code',
+    s.money, s.held_until, s.answer, s.bought, s.told_value
 from decisions d left join showings s on s.showing_id = d.decision_id
 where d.settled = 0 and d.rowid > ? order by d.rowid limit ?
 """
@@ -64,6 +66,8 @@ class Open(NamedTuple):
     arm: str
     arms: str | None
     """JSON of every arm that could be shown, with its propensity."""
+    reason: str | None
+    """Code of the first reason."""
     money: str | None
     held_until: str | None
     answer: str | None
@@ -77,8 +81,11 @@ class Open(NamedTuple):
 
     @property
     def drawn_by(self) -> str:
-        """The policy; `:certain` where nothing else could have been shown: it tells no effect."""
-        return self.policy if self.propensity < 1 else f"{self.policy}:certain"
+        """The policy; `:certain` where nothing else could have been shown: it tells no effect. `:alone` where
+        the customer was left alone for a whole period: effects are told beside those."""
+        if self.propensity >= 1:
+            return f"{self.policy}:certain"
+        return f"{self.policy}:alone" if self.reason == CONTROL else self.policy
 
     def converted(self, now: datetime) -> bool | None:
         """Whether it was taken up; None while it may be."""

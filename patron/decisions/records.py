@@ -9,6 +9,9 @@ from typing import Any
 
 from patron.offers.terms import OfferTerms
 
+CONTROL = "control"
+"""Reason of who is left alone for a whole period, so that it can be told what offers change."""
+
 
 @dataclass(frozen=True)
 class Offered:

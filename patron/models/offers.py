@@ -24,11 +24,13 @@ from patron.models.response_rates import VALUE_STRENGTH, ResponseRates
 from patron.models.segments import Segments
 from patron.models.uplift import FILE as EFFECTS
 from patron.models.uplift import Uplift
-from patron.models.uplift_choice import CANDIDATES, choose
+from patron.models.uplift_choice import CANDIDATES, ChoiceConfig, choose
 from patron.offers.exploration import draw, propensities, thompson_shares
 from patron.offers.leaving_alone import alone
 from patron.offers.terms import NONE, OfferTerms
 
+COSTLY = ChoiceConfig(least_spread=0.0)
+"""Beside costs and budgets small differences matter, though everybody gain something."""
 REMEMBERED = 10_000
 """Shares that are kept: one for each segment and set of offers that was asked for."""
 NAMES = (*INPUTS, *DERIVED)
@@ -167,6 +169,7 @@ class OfferPolicy(Model):
             seed=seed,
             threads=threads,
             candidates=() if alike else self.config.candidates,
+            config=COSTLY,
             possible={arm: could[arm][kept] for arm in arms},
         )
         self.effects, self.learned = found.model, Learned.of(found)

@@ -77,7 +77,7 @@ class NextBestOffers(Endpoint):
         asked, by = trial(parts, asked) if consents(rows) else (asked, CHAMPION)
         choose: Choose = unwanted
         if consents(rows):
-            choose = chooser(served.model, asked, rows, body.limit, np.random.default_rng(), by)
+            choose = chooser(served.model, asked, rows, parts.now(), body.limit, np.random.default_rng(), by)
         asked = asked.under(body.idempotency_key)
         several = by == CHAMPION and body.limit > 1  # what follows the first offer was not drawn by chance
         around = circumstances(parts, served, rows, body.channel, SEVERAL if several else by)

@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import Annotated, Any, Self
 
 import bentoml
-import numpy as np
 from pydantic import ConfigDict, Field, model_validator
 
 from patron.decisions.records import Asked, Circumstances, Decided
@@ -108,8 +107,7 @@ class RetentionActions(Endpoint):
             budget=body.budget,
             limit=body.limit,
             withheld=withheld,
-            holdout=0.0 if body.dry_run else served.model.config.epsilon,
-            rng=np.random.default_rng(),
+            resting=[served.model.alone(each.customer_id, parts.now()) for each in asked],
         )
         around = circumstances(parts, served, rows, body.channel, POLICY)
         decided = self._decide(asked, around, catalogue, plan, body.dry_run)

@@ -162,7 +162,7 @@ def offers(settings: Settings) -> OfferPolicy:
     """A coupon that doubles orders, and others that nobody was shown yet."""
     segments = Segments(SegmentsConfig(horizon_days=HORIZON))
     segments.fit(snapshot(settings, list(segments.references), END).columns)
-    policy = OfferPolicy(OfferPolicyConfig(epsilon=0.2, thompson=0, least_exposures=100))
+    policy = OfferPolicy(OfferPolicyConfig(epsilon=0.2, thompson=0, left_alone=0, least_exposures=100))
     rows = snapshot(settings, list(policy.references), END).columns
     ordered = np.concatenate([np.arange(200) < 200 * rate for rate in (0.4, 0.2)]).astype(float)
     shown = np.repeat(["coupon", "none"], 200)
