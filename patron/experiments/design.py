@@ -50,7 +50,7 @@ class Design(NamedTuple):
 
 
 def history(exposed: Iterable[str], present: str) -> list[Design]:
-    """The designs of exposures in their order, each once, and the present one at the end; none without any."""
+    """Designs of exposures in their order, each once, the present one at the end; empty without any."""
     found = list(dict.fromkeys(exposed))
     if found and found[-1] != present:
         found.append(present)

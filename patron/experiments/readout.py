@@ -90,12 +90,11 @@ def read_out(settings: Settings, name: str, now: datetime) -> dict[str, Any]:
         orders = outcomes.of_orders(settings, experiment, exposures)
     if any(each.metric in OF_ANSWERS for each in asked):
         answered = outcomes.of_answers(settings, experiment, exposures, answers)
-    ratio = ratio_of(experiment, exposures)
     rows = [row for each in asked for row in rows_of(experiment, each, orders, answered)]
     designs = history((each.design for each in exposures), experiment.design)
     document = told(experiment, now) | {
         "exposed": len(exposures),
-        "sample_ratio": ratio,
+        "sample_ratio": ratio_of(experiment, exposures),
         "window_days": experiment.window_days,
         "pre_days": experiment.pre_days,
         "alpha": experiment.alpha,
@@ -223,8 +222,8 @@ def conclusion(experiment: Experiment, document: dict[str, Any]) -> list[str]:
         )
     if document["moved"]:
         said.append(
-            "Target, layer, begins_at, shares or units were changed after the first exposure: some exposed units "
-            "lost their arm. Start a new experiment under another name."
+            "Target, layer, begins_at, shares or units were changed after the first exposure: some exposed "
+            "units lost their arm. Start a new experiment under another name."
         )
     for arm in experiment.arms[1:]:
         said.append(sentence(arm.name, [each for each in rows if each["arm"] == arm.name], bool(said)))
