@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from patron.decisions.money import budget_of, cost_of
+from patron.decisions import purse
+from patron.decisions.purse import Purse
 from patron.events.event import written
 from patron.offers.catalogue import Catalogue
 from patron.offers.terms import ChannelRules, ContactRules, OfferTerms
@@ -38,18 +39,19 @@ def split(
     channel: str | None,
     now: datetime,
     catalogue: Catalogue,
+    left: Purse | None = None,
 ) -> tuple[list[OfferTerms], dict[str, str]]:
     """(offers that may be made now, offer -> code of why it may not).
 
     offers: those whose terms are met. catalogue: for the rules of contact, and what else excludes what.
+    left: what of budgets and caps is left, where the caller has looked already.
     """
     nobody = no_contact(connection, customer_id, channel, now, catalogue.contacts)
     if nobody:
         return [], {each.offer_id: nobody for each in offers}
-    history, day = seen(connection, customer_id), catalogue.contacts.day(now)
+    history, left = seen(connection, customer_id), left or purse.left(connection, catalogue, now)
     codes = {
-        each.offer_id: unpaid(connection, each, day) or unwelcome(each, history, catalogue.by_id, now)
-        for each in offers
+        each.offer_id: left.lacks(each) or unwelcome(each, history, catalogue.by_id, now) for each in offers
     }
     refused = {offer_id: code for offer_id, code in codes.items() if code}
     return [each for each in offers if each.offer_id not in refused], refused
@@ -87,28 +89,6 @@ def seen(connection: Any, customer_id: str) -> list[Seen]:
 
 def moment(text: str | None) -> Any:
     return None if text is None else datetime.fromisoformat(text)
-
-
-def unpaid(connection: Any, terms: OfferTerms, day: tuple[datetime, datetime]) -> str | None:
-    """The reason that lies in the offer's money or its cap."""
-    if terms.budget is not None and taken(connection, terms.offer_id) + cost_of(terms.cost) > budget_of(
-        terms.budget
-    ):
-        return "budget"
-    if terms.daily_cap is not None and shown_on(connection, terms.offer_id, day) + 1 > terms.daily_cap:
-        return "daily_cap"
-    return None
-
-
-def taken(connection: Any, offer_id: str) -> int:
-    """What of an offer's budget is spent or held, in millionths."""
-    found = connection.execute("select spent + held from accounts where offer_id = ?", (offer_id,)).get
-    return int(found or 0)
-
-
-def shown_on(connection: Any, offer_id: str, day: tuple[datetime, datetime]) -> int:
-    query = "select count(*) from showings where offer_id = ? and shown_at >= ? and shown_at < ?"
-    return int(connection.execute(query, (offer_id, written(day[0]), written(day[1]))).get)
 
 
 def unwelcome(

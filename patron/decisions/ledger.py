@@ -88,8 +88,8 @@ class Ledger:
 
     def catch_up(self, budgets: Budgets) -> int:
         """Book what was accepted or declined since; how many showings were answered."""
-        news = self._news()
-        if news is None or (not news.events and self.file.reader() is None):
+        connection, news = self._reader(), self._news()
+        if news is None or (not news.events and connection is None):
             return 0
         booked = self.file.write(lambda connection: catch_up.book(connection, news, budgets))
         self._remember(news)
@@ -110,7 +110,7 @@ class Ledger:
 
     def _reader(self) -> Any:
         """For reading; None where nothing was ever decided. An older file is brought up to date first."""
-        if self.file.reader() is None and self.file.path.is_file():
+        if self.file.path.is_file() and not self.file.current():
             self.file.write(lambda connection: None)
         return self.file.reader()
 
@@ -142,8 +142,8 @@ def together(
     """Decide for those who have no decision of their key yet; one entry a question."""
     known = [reading.again(connection, each) for each in asked]
     fresh = [each for each, found in zip(asked, known, strict=True) if found is None]
-    found = [open_to(connection, each, around, catalogue) for each in fresh]
     left = purse.left(connection, catalogue, around.now)
+    found = [open_to(connection, each, around, catalogue, left) for each in fresh]
     choices = choose(found, left) if fresh else []
     made = iter(
         [
@@ -155,10 +155,10 @@ def together(
 
 
 def open_to(
-    connection: Any, asked: Asked, around: Circumstances, catalogue: Catalogue
+    connection: Any, asked: Asked, around: Circumstances, catalogue: Catalogue, left: Purse
 ) -> tuple[Sequence[OfferTerms], Refused]:
     """(offers that may be made to a customer now, why each other one may not)."""
     offers, refused = split(
-        connection, asked.customer_id, asked.offers, around.channel, around.now, catalogue
+        connection, asked.customer_id, asked.offers, around.channel, around.now, catalogue, left
     )
     return offers, {**asked.refused, **refused}

@@ -7,8 +7,8 @@ from datetime import datetime
 from math import floor
 from typing import Any
 
-from patron.decisions.availability import shown_on, taken
 from patron.decisions.money import budget_of, cost_of
+from patron.events.event import written
 from patron.offers.catalogue import Catalogue
 from patron.offers.terms import OfferTerms
 
@@ -20,10 +20,17 @@ class Purse:
     money: dict[str, int]
     showings: dict[str, int]
 
+    def lacks(self, terms: OfferTerms) -> str | None:
+        """Code of what one more showing lacks; None where it fits."""
+        cost, name = cost_of(terms.cost), terms.offer_id
+        if self.money.get(name, cost) < cost:
+            return "budget"
+        return "daily_cap" if self.showings.get(name, 1) < 1 else None
+
     def take(self, terms: OfferTerms) -> bool:
         """Take one showing; False, and nothing is taken, where it does not fit any more."""
         cost, name = cost_of(terms.cost), terms.offer_id
-        if self.money.get(name, cost) < cost or self.showings.get(name, 1) < 1:
+        if self.lacks(terms):
             return False
         if name in self.money:
             self.money[name] -= cost
@@ -45,3 +52,20 @@ def left(connection: Any, catalogue: Catalogue, now: datetime) -> Purse:
         if each.daily_cap is not None
     }
     return Purse(money, showings)
+
+
+def taken(connection: Any, offer_id: str) -> int:
+    """What of an offer's budget is spent or held, in millionths."""
+    found = connection.execute("select spent + held from accounts where offer_id = ?", (offer_id,)).get
+    return int(found or 0)
+
+
+def shown_on(connection: Any, offer_id: str, day: tuple[datetime, datetime]) -> int:
+    """Showings of an offer between two moments that begin a quarter of an hour."""
+    query = "select sum(shown) from quarters where offer_id = ? and begins_at >= ? and begins_at < ?"
+    return int(connection.execute(query, (offer_id, quarter(day[0]), quarter(day[1]))).get or 0)
+
+
+def quarter(moment: datetime) -> str:
+    """How the beginning of a quarter of an hour is written."""
+    return written(moment)[:16]

@@ -1,7 +1,7 @@
 """The decisions' file: what was decided, what was shown, what every offer has spent and holds.
 
-`accounts` and the positions in `meta` change in the transaction of the showing or the event that changes
-them. All money is in millionths of the currency, all moments are UTC texts that sort as they do.
+`accounts`, `quarters` and the positions in `meta` change in the transaction of the showing or the event that
+changes them. All money is in millionths of the currency, all moments are UTC texts that sort as they do.
 """
 
 from __future__ import annotations
@@ -62,18 +62,53 @@ create table accounts (
     declined integer not null default 0
 ) strict, without rowid;
 """
+QUARTER = "substr({0}, 1, 14) || printf('%02d', substr({0}, 15, 2) / 15 * 15)"
+"""SQL of the quarter of an hour that a moment lies in. Days of all time zones begin with one."""
+COUNTED = f"""
+create table quarters (
+    offer_id text not null,
+    begins_at text not null,
+    shown integer not null,
+    primary key (offer_id, begins_at)
+) strict, without rowid;
+create trigger showings_counted after insert on showings begin
+    insert into quarters values (new.offer_id, {QUARTER.format("new.shown_at")}, 1)
+        on conflict do update set shown = shown + 1;
+end;
+insert into quarters
+    select offer_id, {QUARTER.format("shown_at")}, count(*) from showings group by 1, 2;
+create index decisions_of_key on decisions (idempotency_key) where idempotency_key is not null;
+"""
+"""What files of before daily caps were counted have not: showings of each offer by the quarter of an hour."""
+SCHEMA += COUNTED
 """`told` is what GET answers of a decision, as JSON; a decision of an older file has none. A decision is
 `settled` once the lake has all that came of it. A showing's value is what was `bought` with it, as far as
 purchases say so, else what its acceptance told."""
 
 
 class DecisionFile(Database):
-    """`decisions.db`. A file of before budgets were kept gets its new tables when it is first written."""
+    """`decisions.db`. An older file gets its new tables when it is first opened for writing."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, SCHEMA)
+        self._current = False
 
     def make(self, connection: Any) -> None:
         connection.execute(self.schema)
         # of what was decided before, outcomes were reported as exposures by the shop itself
         connection.execute("update decisions set settled = 1")
+
+    def renew(self, connection: Any) -> None:
+        if not counted(connection):
+            with connection:
+                connection.execute(COUNTED)
+
+    def current(self) -> bool:
+        """Whether there is a file, and it has all tables of now."""
+        reader = self.reader()
+        self._current = reader is not None and (self._current or counted(reader))
+        return self._current
+
+
+def counted(connection: Any) -> bool:
+    return bool(connection.execute("select count(*) from sqlite_schema where name = 'quarters'").get)

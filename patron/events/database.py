@@ -130,12 +130,16 @@ class Database:
                     with connection:
                         self.make(connection)
                         connection.execute("insert into meta values ('log_id', ?)", (str(uuid.uuid4()),))
+                self.renew(connection)
             self._writer = connection
         return self._writer
 
     def make(self, connection: Any) -> None:
         """Make what the file consists of, within a transaction, where it has no table `meta` yet."""
         connection.execute(self.schema)
+
+    def renew(self, connection: Any) -> None:
+        """Bring a file that an older version made up to date, before anything is written."""
 
     def close(self) -> None:
         """Close every connection; the next use opens them again. No other thread may be using it."""

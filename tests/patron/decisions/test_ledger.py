@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from patron.decisions.availability import CONTACTS, SEEN
 from patron.decisions.ledger import Ledger
 from patron.decisions.money import budget_of, cost_of
 from patron.decisions.standing import standing
@@ -237,3 +238,38 @@ def test_a_home_tells_how_its_offers_stand(desk: Desk) -> None:
     account = {"spent": 0, "held": 10, "shown": 1, "accepted": 0, "declined": 0}
     told = {"made": 2, "with_offer": 1, "unsettled": 2, "offers": {"coupon": account}}
     assert standing(desk.folder) == told
+
+
+def test_a_file_of_before_caps_were_counted_is_counted_once_opened(desk: Desk) -> None:
+    desk.has(offer_id="coupon", daily_cap=2)
+    assert desk.offered() == ["coupon"]
+    with closing(sqlite3.connect(desk.folder / "decisions.db")) as old:
+        old.executescript(
+            "drop table quarters; drop trigger showings_counted; drop index decisions_of_key; vacuum;"
+        )
+    desk.ledger.close()
+    after = Desk(desk.folder, offers=desk.offers)
+    assert after.account()["held"] == 10
+    assert [after.offered("bob"), after.offered("cleo")] == [["coupon"], ["none"]]
+    after.later(days=1)
+    assert after.offered("cleo") == ["coupon"]
+    after.ledger.close()
+    after.events.close()
+
+
+@pytest.mark.parametrize(
+    ("query", "index"),
+    [
+        (SEEN, "showings_by_customer"),
+        (f"{CONTACTS} and shown_at > ?2", "showings_by_customer"),
+        (f"{CONTACTS} and shown_at > ?2 and channel = ?3", "showings_by_customer"),
+        ("select sum(shown) from quarters where offer_id = ? and begins_at >= ?", "PRIMARY KEY"),
+        ("select customer_id from decisions where idempotency_key = ?", "decisions_of_key"),
+    ],
+)
+def test_what_is_asked_within_a_decision_is_indexed(desk: Desk, query: str, index: str) -> None:
+    desk.has(offer_id="coupon")
+    desk.ask()
+    given = ("ann",) * query.count("?")
+    plan = desk.ledger.file.reader().execute(f"explain query plan {query}", given).fetchall()
+    assert any("SEARCH" in each[3] and index in each[3] for each in plan)
