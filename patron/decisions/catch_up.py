@@ -67,12 +67,15 @@ def book(connection: Any, found: News, budgets: Mapping[str, float | None]) -> i
 
 
 def apply(connection: Any, event: Answered, budgets: Mapping[str, float | None]) -> bool:
-    """Book one event; whether it answered a showing. One that names another customer does not count."""
+    """Book one event; whether it answered a showing. One that names another customer does not count.
+
+    A purchase with an offer whose cost is held takes it up, with or without an acceptance.
+    """
     found = booking.showing(connection, event.showing_id)
     if found is None or event.customer_id not in (None, found.customer_id):
         return False
     came_to = "known"
-    if event.name == "offer_accepted":
+    if event.name == "offer_accepted" or (event.name == "purchase" and found.money == "held"):
         came_to = booking.accept(connection, found, budgets)
     elif event.name == "offer_declined":
         came_to = booking.decline(connection, found)

@@ -90,6 +90,30 @@ def test_who_changes_their_mind_is_counted_as_they_end(desk: Desk) -> None:
     assert desk.account() == {"spent": 10, "held": 0, "shown": 1, "accepted": 1, "declined": 0}
 
 
+@pytest.mark.parametrize(
+    "names", [["purchase"], ["purchase", "offer_accepted"], ["offer_accepted", "purchase"]]
+)
+def test_who_buys_with_an_offer_has_taken_it_up(desk: Desk, names: list[str]) -> None:
+    desk.has(offer_id="coupon", budget=10)
+    shown = desk.ask()
+    for name in [*names, *names]:
+        desk.answers(name, shown.decision_id, value=50)
+    assert desk.account() == {"spent": 10, "held": 0, "shown": 1, "accepted": 1, "declined": 0}
+    desk.later(hours=80)
+    assert desk.offered("bob") == ["none"]
+
+
+def test_a_purchase_after_the_hold_or_a_refusal_takes_nothing_up(desk: Desk) -> None:
+    desk.has(offer_id="coupon", hold_hours=2)
+    late, declined = desk.ask().decision_id, desk.ask().decision_id
+    desk.answers("offer_declined", declined)
+    desk.later(hours=3)
+    desk.ask("bob")
+    desk.answers("purchase", late)
+    desk.answers("purchase", declined)
+    assert desk.account() == {"spent": 0, "held": 10, "shown": 3, "accepted": 0, "declined": 1}
+
+
 def test_money_is_exact() -> None:
     assert cost_of(0.1) * 3 == budget_of(0.3) == 300_000
     assert cost_of(1 / 3) == 333_334 and budget_of(1 / 3) == 333_333
