@@ -9,6 +9,8 @@ from typing import Any
 
 from patron.decisions.money import amount
 from patron.decisions.records import Asked, Decided, Offered, Shown
+from patron.offers.eligibility import NO_CONSENT
+from patron.offers.terms import NONE
 
 AGAIN = """
 select decision_id, told, model_version, features_as_of from decisions
@@ -21,9 +23,15 @@ DECISION = (
 SHOWING = ("showing_id", "offer_id", "cost", "money", "held_until", "answer", "answered_at")
 ACCOUNT = ("offer_id", "spent", "held", "shown", "accepted", "declined")
 
+SAYS = {"code": NO_CONSENT, "text": "The customer does not want offers"}
+WITHDRAWN = Shown(Offered(NONE, 1.0, 0.0, 0.0, [SAYS]), None, None)
+
 
 def again(connection: Any, asked: Asked) -> Decided | None:
-    """What was decided for this customer under this idempotency key; None where nothing was."""
+    """What was decided for this customer under this idempotency key; None where nothing was.
+
+    Who does not want offers any more gets none of them again: the decision stays as it is, and is not told.
+    """
     if asked.idempotency_key is None:
         return None
     row = connection.execute(AGAIN, (asked.customer_id, asked.idempotency_key)).fetchone()
@@ -31,7 +39,7 @@ def again(connection: Any, asked: Asked) -> Decided | None:
         return None
     decision_id, told, version, as_of = row
     document = json.loads(told)
-    lines = [shown(each) for each in document["offers"]]
+    lines = [WITHDRAWN] if asked.unwanted else [shown(each) for each in document["offers"]]
     return Decided(decision_id, lines, version, moment(as_of), document["experiment"], again=True)
 
 

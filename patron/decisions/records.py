@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from patron.offers.eligibility import NO_CONSENT
 from patron.offers.terms import OfferTerms
 
 CONTROL = "control"
@@ -49,6 +50,11 @@ class Asked:
     idempotency_key: str | None = None
     experiment: str | None = None
     """`name:arm`, where the customer is in one."""
+
+    @property
+    def unwanted(self) -> bool:
+        """Whether the customer does not want offers."""
+        return NO_CONSENT in self.refused.values()
 
     def under(self, key: str | None) -> Asked:
         """The same question, asked under an idempotency key."""

@@ -8,6 +8,9 @@ from datetime import datetime
 
 from patron.offers.terms import OfferTerms
 
+NO_CONSENT = "no_consent"
+"""Of every offer, to a customer who does not want offers."""
+
 
 @dataclass(frozen=True)
 class Who:
@@ -32,7 +35,7 @@ def refusal(
     channel: None where it does not matter. tiers: the lowest first. `now` needs a time zone.
     """
     if not who.consent:
-        return "no_consent"
+        return NO_CONSENT
     return outside(terms, now, channel) or not_for(terms, who, tiers)
 
 

@@ -13,9 +13,10 @@ import pytest
 from patron.decisions.availability import CONTACTS, SEEN
 from patron.decisions.ledger import Ledger
 from patron.decisions.money import budget_of, cost_of
+from patron.decisions.records import Asked, Circumstances
 from patron.decisions.standing import standing
 from patron.offers.terms import ChannelRules, ContactRules
-from tests.patron.decisions.conftest import Desk, everything
+from tests.patron.decisions.conftest import Desk, best, everything
 
 # Money
 
@@ -199,6 +200,19 @@ def test_the_same_key_gives_the_same_decision(desk: Desk) -> None:
     assert again.decision_id == first.decision_id and again.shown == first.shown and again.again
     assert desk.ask("bob", key="k1").decision_id != first.decision_id
     assert desk.account()["shown"] == 2
+
+
+def test_who_does_not_want_offers_any_more_gets_none_again(desk: Desk) -> None:
+    desk.has(offer_id="coupon")
+    first = desk.ask(key="k1")
+    asked = Asked("ann", (), {"coupon": "no_consent"}, "k1")
+    around = Circumstances(desk.now, None, "patron-offers", "3", None)
+    again = desk.ledger.decide(asked, around, desk.catalogue, best)
+    assert again.again and again.decision_id == first.decision_id
+    (line,) = again.shown
+    assert (line.offered.offer_id, line.showing_id) == ("none", None)
+    assert line.offered.reasons[0]["code"] == "no_consent"
+    assert desk.account()["shown"] == 1
 
 
 def test_threads_and_ledgers_spend_exactly_the_budget(desk: Desk) -> None:
