@@ -16,10 +16,14 @@ from features.offline import historical
 from patron.lake.tables import Lake
 from patron.models.activity import Numbers
 from patron.models.offer_log import OfferLog
+from patron.offers.leaving_alone import whole
+from patron.offers.terms import NONE
 from patron.settings import Settings
 from training.consent import withheld
 from training.labels import DAY, Orders
 
+OWN, ALONE = "patron-offers", ":alone"
+"""What policies of the service begin with, and end with where the customer was left alone for a period."""
 CENTURY = 1 << 34
 """Seconds, more than any moment since 1970 has."""
 
@@ -49,7 +53,9 @@ class Exposures:
         self.rows = sorted(rows, key=lambda row: (row["shown_at"], row["decision_id"]))
         self.ids = [row["customer_id"] for row in self.rows]
         self.at = np.array([row["shown_at"].timestamp() for row in self.rows])
-        self.randomised = np.array([row["policy"] in policies for row in self.rows], dtype=bool)
+        drawn = [str(row["policy"]).removesuffix(ALONE) in policies for row in self.rows]
+        self.randomised = np.array(drawn, dtype=bool)
+        self.rested = np.array([str(row["policy"]).endswith(ALONE) for row in self.rows], dtype=bool)
 
     @cached_property
     def groups(self) -> dict[str, str]:
@@ -62,15 +68,21 @@ class Exposures:
 
     @cached_property
     def apart(self) -> NDArray[np.bool_]:
-        """Those drawn at random, of each customer as many as have outcome windows of their own, from the
-        first on. Which ones follows from their times alone, not from what was drawn."""
+        """What effects are learned from, of what was drawn at random: exposures with outcome windows of their
+        own, from each customer's first on. Which ones are looked at follows from their times alone.
+
+        Of Patron's own decisions only those whose window lies within one period of the customer, and showing
+        nothing counts only for who was left alone for all of it: others may be offered something tomorrow.
+        """
         found = np.zeros(len(self), dtype=bool)
         until: dict[str, float] = {}
         for place in np.flatnonzero(self.randomised).tolist():
-            customer, at = self.ids[place], float(self.at[place])
-            if at >= until.get(customer, -np.inf):
-                found[place] = True
-                until[customer] = at + self.days * DAY
+            customer, at, row = self.ids[place], float(self.at[place]), self.rows[place]
+            own = str(row["policy"]).startswith(OWN)
+            if at < until.get(customer, -np.inf) or (own and not whole(customer, at, self.days)):
+                continue
+            until[customer] = at + self.days * DAY
+            found[place] = not own or row["offer_id"] != NONE or self.rested[place]
         return found
 
     def __len__(self) -> int:
@@ -97,6 +109,7 @@ class Exposures:
             margin=margin,
             randomised=self.randomised[places],
             apart=self.apart[places],
+            rested=self.rested[places],
             chances=chances([row.get("propensities") for row in rows]),
         )
 

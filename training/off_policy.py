@@ -103,8 +103,8 @@ def estimate(
     found = contributions(
         reward, propensity, target, clip=most, model_taken=model_taken, model_target=model_target
     )
-    effective = effective_samples(weights)
-    concludes, why = _verdict(weights, effective, least)
+    effective = effective_samples(weights, groups)
+    concludes, why = _verdict(weights, groups, effective, least)
     return Estimate(
         mean(found.ips, groups, level),
         mean(found.snips, groups, level),
@@ -169,8 +169,14 @@ def difference(
     return mean(one - other, groups, level)
 
 
-def effective_samples(weights: Numbers) -> float:
-    """Rows of equal weight that would tell as much: (sum w)^2 / sum w^2. Source: Kish 1965."""
+def effective_samples(weights: Numbers, groups: NDArray[Any] | None = None) -> float:
+    """Rows of equal weight that would tell as much: (sum w)^2 / sum w^2. Source: Kish 1965.
+
+    groups: (n,), whose rows belong together; then it is groups that count.
+    """
+    if groups is not None and len(weights):
+        codes = np.unique(groups, return_inverse=True)[1]
+        weights = np.bincount(codes, weights=weights).astype(np.float64)
     squares = float(weights @ weights)
     return float(weights.sum()) ** 2 / squares if squares > 0 else 0.0
 
@@ -194,15 +200,18 @@ def _weights(reward: Numbers, propensity: Numbers, target: Numbers) -> Numbers:
     return np.asarray(target / propensity, dtype=np.float64)
 
 
-def _verdict(weights: Numbers, effective: float, least: float) -> tuple[bool, str]:
-    rows = len(weights)
+def _verdict(
+    weights: Numbers, groups: NDArray[Any] | None, effective: float, least: float
+) -> tuple[bool, str]:
+    rows = len(weights) if groups is None else len(np.unique(groups))
     told = f"{effective:,.0f} effective samples of {rows:,}"
     if effective < least:
         return False, (
             f"Only {told}, under the {least:,.0f} asked for: the log seldom showed what this policy would "
             "show. Explore more, or judge a policy nearer to the one that was running."
         )
-    off, error = float(weights.mean()) - 1, float(weights.std()) / math.sqrt(rows)
+    found = mean(weights, groups)
+    off, error = found.value - 1, found.error
     if abs(off) > max(STRAY, 4 * error):
         return False, (
             f"{told}, but weights average {1 + off:.2f}, not 1: the logged propensities are not the chances "

@@ -110,7 +110,11 @@ def said(job: OffersJob, policy: OfferPolicy, found: dict[str, Any]) -> tuple[li
             "its policy in randomised_policies (configs/models/offers.toml)."
         )
         return can, cannot
-    can.append(f"What offers change, from {drawn:,} exposures drawn at random. {policy.learned.reason}")
+    used = int((job.exposures.randomised & job.exposures.apart).sum())
+    can.append(
+        f"What offers change, from {used:,} of {drawn:,} exposures drawn at random: whose outcomes stand "
+        f"apart. {policy.learned.reason}"
+    )
     for name, each in found.items():
         (can if each["concludes"] else cannot).append(f"What is earned when {name}: {each['why']}")
     return can, cannot

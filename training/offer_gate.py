@@ -21,7 +21,13 @@ def decide(
         )
         return Verdict(True, [reason])
     verdict, name = Verdict(True), challenger.primary
-    judge_bounds(verdict, challenger.metrics, allowed)
+    metrics = challenger.metrics
+    judge_bounds(verdict, metrics, allowed)
+    if not metrics.get("conclusive", 1.0):
+        verdict.refuse(
+            f"The log cannot tell what this policy earns: {metrics['effective_samples']:,.0f} effective "
+            f"samples, weights average {metrics['mean_weight']:.2f}. See evidence.json."
+        )
     if baseline is not None:
         gap = verdict.against["baseline"] = difference(challenger, baseline, seed)
         says = f"{name} is {gap.value:+.4f} ({gap.low:+.4f} to {gap.high:+.4f}) against the baseline"

@@ -19,7 +19,7 @@ from patron.offers.eligibility import outside
 from patron.offers.terms import NONE
 from training import metrics
 from training.bootstrap import Indices, Judgement
-from training.off_policy import Contributions, contributions, effective_samples
+from training.off_policy import Contributions, contributions, estimate
 from training.uplift_metrics import qini, uplift_at
 
 
@@ -27,7 +27,8 @@ from training.uplift_metrics import qini, uplift_at
 class Replay:
     """Exposures of a window, and those drawn at random among them, by which policies are judged.
 
-    `taken`: the arm that was shown, 0 for `none`, -1 for an offer that is not in the catalogue any more.
+    `taken`: the arm that was shown, 0 for `none`, -1 for an offer that is not in the catalogue any more, or
+    could not be shown then by its terms of today: no policy can be told to show it.
     `may`: which offers ran then, shape (drawn, offers). `reward`: margin of the outcome window less what the
     offer cost. `customer`: a number for each customer; one may stand in many exposures.
     """
@@ -50,8 +51,9 @@ class Replay:
         arms = {NONE: 0} | {each.offer_id: place + 1 for place, each in enumerate(catalogue.offers)}
         taken = np.array([arms.get(each, -1) for each in drawn.offer_id.tolist()], dtype=np.int64)
         may = open_then(drawn, catalogue, [moments[place] for place in at.tolist()])
-        shown = taken > 0
-        may[np.flatnonzero(shown), taken[shown] - 1] = True
+        shown = np.flatnonzero(taken > 0)
+        closed = shown[~may[shown, taken[shown] - 1]]
+        taken[closed] = -1
         customer = np.unique(np.array(customers, dtype=np.str_)[at], return_inverse=True)[1]
         return cls(log, drawn, catalogue, taken, may, rewards(drawn, taken, catalogue), customer)
 
@@ -142,6 +144,14 @@ def judgement(policy: OfferPolicy, replay: Replay, primary: str) -> Judgement:
         return Judgement(lambda at: {primary: float("nan")}, 0, primary, whole=whole)
     found, weights, chances = contributed(policy, replay)
     ranked = ranking(policy, replay)
+    told = estimate(
+        replay.reward, replay.drawn.propensity, weights * replay.drawn.propensity, groups=replay.customer
+    )
+    whole |= {
+        "effective_samples": told.effective_samples,
+        "mean_weight": told.mean_weight,
+        "conclusive": float(told.concludes),
+    }
 
     def measure(at: Indices) -> dict[str, float]:
         rows = replay.rows_of(at)
@@ -149,7 +159,6 @@ def judgement(policy: OfferPolicy, replay: Replay, primary: str) -> Judgement:
             primary: float(found.best[rows].mean()),
             "policy_value_ips": float(found.ips[rows].mean()),
             "policy_value_snips": float(found.snips[rows].mean()),
-            "effective_samples": effective_samples(weights[rows]),
             "contact_share": float(1 - chances[rows, 0].mean()),
             **ranked(rows),
         }
@@ -159,7 +168,8 @@ def judgement(policy: OfferPolicy, replay: Replay, primary: str) -> Judgement:
 
 def ranking(policy: OfferPolicy, replay: Replay) -> Any:
     """A function of rows: Qini and uplift at 30% on orders, of the arm that was shown most against `none`."""
-    groups = np.array(["", *(policy.groups.get(each.offer_id, each.arm) for each in replay.catalogue.offers)])
+    offers = replay.catalogue.offers
+    groups = np.array(["", *(policy.groups.get(each.offer_id, each.arm) for each in offers)])
     shown = groups[np.maximum(replay.taken, 0)]
     names, counts = np.unique(shown[replay.taken > 0], return_counts=True)
     if policy.effects is None or not len(names) or not (replay.taken == 0).any():
@@ -169,11 +179,13 @@ def ranking(policy: OfferPolicy, replay: Replay) -> Any:
     place = int(np.flatnonzero(groups == arm)[0])
     effect = worth.margin[:, place] + worth.cost[:, place]
     treated = shown == arm
-    kept = (treated & (replay.taken > 0)) | (replay.taken == 0)
+    arms = {NONE: NONE} | {each.offer_id: str(group) for each, group in zip(offers, groups[1:], strict=True)}
+    propensity, could = replay.drawn.arms(arms)
+    kept = (treated & (replay.taken > 0)) | ((replay.taken == 0) & could[str(arm)])
 
     def measure(rows: Indices) -> dict[str, float]:
         rows = rows[kept[rows]]
-        told = effect[rows], treated[rows], replay.drawn.ordered[rows]
+        told = effect[rows], treated[rows], replay.drawn.ordered[rows], propensity[rows]
         return {"qini": qini(*told), "uplift_at_30": uplift_at(*told)}
 
     return measure

@@ -39,12 +39,16 @@ class OfferLog:
     apart: NDArray[np.bool_] | None = None
     """Whether no outcome window of an earlier exposure that counts reaches into this one's. Effects are
     learned from these alone: a customer who is decided on daily is no hundred customers. None: all."""
+    rested: NDArray[np.bool_] | None = None
+    """Whether the customer was left alone for a whole period. None: nobody."""
 
     def __post_init__(self) -> None:
         if self.chances is None:
             object.__setattr__(self, "chances", np.full(len(self), None))
         if self.apart is None:
             object.__setattr__(self, "apart", np.ones(len(self), dtype=bool))
+        if self.rested is None:
+            object.__setattr__(self, "rested", np.zeros(len(self), dtype=bool))
         lengths = {name: len(getattr(self, name)) for name in COLUMNS}
         if len(set(lengths.values())) > 1:
             told = ", ".join(f"{name} {length}" for name, length in lengths.items())
@@ -89,7 +93,7 @@ class OfferLog:
 
 COLUMNS = (
     *("offer_id", "propensity", "converted", "value", "ordered", "margin"),
-    *("randomised", "chances", "apart"),
+    *("randomised", "chances", "apart", "rested"),
 )
 
 

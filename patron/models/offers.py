@@ -31,6 +31,8 @@ from patron.offers.terms import NONE, OfferTerms
 
 COSTLY = ChoiceConfig(least_spread=0.0)
 """Beside costs and budgets small differences matter, though everybody gain something."""
+LEAST_SHARE = 0.001
+"""What was left alone counts as drawn by this at least, should nobody be left alone any more."""
 REMEMBERED = 10_000
 """Shares that are kept: one for each segment and set of offers that was asked for."""
 NAMES = (*INPUTS, *DERIVED)
@@ -148,6 +150,8 @@ class OfferPolicy(Model):
         groups = {NONE: NONE, **self.groups}
         treatment = np.array([groups.get(each, each) for each in log.offer_id.tolist()], dtype=np.str_)
         propensity, could = log.arms(groups)
+        if log.rested is not None:
+            propensity[log.rested] = max(self.config.left_alone, LEAST_SHARE)
         alone = treatment == NONE
         arms = [
             arm

@@ -22,7 +22,10 @@ OFFERS = ("coupon-a", "coupon-b", "points-a", "points-b")
 SMALLER = {
     "churn": {"trees = 200": "trees = 40", "leaves = 8": "leaves = 4"},
     "lifetime-value": {"trees = 300": "trees = 40", "leaves = 8": "leaves = 4"},
-    "offers": {', "x_logistic", "dr_logistic", "t_trees", "x_trees", "dr_trees"': ""},
+    "offers": {
+        '"patron-offers:plan",': '"patron-offers:plan", "trial",',
+        ', "x_logistic", "dr_logistic", "t_trees", "x_trees", "dr_trees"': "",
+    },
     "recommender": {"factors = 64": "factors = 8\niterations = 4"},
 }
 
@@ -59,7 +62,7 @@ def exposures(lines: list[dict[str, Any]], days: int, seed: int) -> list[dict[st
                     "offer_id": offer,
                     "shown_at": START + timedelta(days=day, hours=float(rng.uniform(0, 12))),
                     "propensity": 1 / (len(OFFERS) + 1),
-                    "policy": "patron-offers",
+                    "policy": "trial",
                     "arm": offer.split("-")[0],
                     "converted": converted,
                     "value": 20 if converted else None,

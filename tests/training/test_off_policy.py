@@ -174,3 +174,11 @@ class TestRefusal:
             off_policy.estimate(np.ones(2), np.ones(3), np.ones(2))
         with pytest.raises(ValueError, match="has a reward"):
             off_policy.estimate(floats(1, np.nan), np.ones(2), np.ones(2))
+
+
+def test_three_customers_are_no_five_hundred_samples():
+    rng = np.random.default_rng(3)
+    reward, propensity = rng.random(900), np.full(900, 0.5)
+    found = off_policy.estimate(reward, propensity, propensity, groups=np.arange(900) % 3)
+    assert found.effective_samples == pytest.approx(3) and not found.concludes
+    assert off_policy.estimate(reward, propensity, propensity, groups=np.arange(900) // 2).concludes

@@ -10,13 +10,16 @@ from training.offer_gate import decide
 ALLOWED = Limits(bounds={"effective_samples": (300.0, 1e12)})
 
 
-def judged(mean: float, effective: float = 1000.0, noise: float = 0.1, customers: int = 500) -> Judgement:
+def judged(
+    mean: float, effective: float = 1000.0, noise: float = 0.1, customers: int = 500, **whole: float
+) -> Judgement:
     rows = mean + noise * np.random.default_rng(1).normal(size=customers)
     rows += mean - rows.mean() if customers else 0.0
     return Judgement(
         lambda at: {"policy_value": float(rows[at].mean()), "effective_samples": effective},
         customers,
         "policy_value",
+        whole=whole,
     )
 
 
@@ -44,3 +47,8 @@ def test_the_lower_bound_must_beat_the_champions_estimate():
 def test_few_effective_samples_conclude_nothing():
     verdict = decide(judged(0.5, effective=40.0), judged(0.1), None, ALLOWED, 1)
     assert not verdict.passed and any("effective_samples is 40" in each for each in verdict.reasons)
+
+
+def test_a_log_that_cannot_tell_refuses():
+    verdict = decide(judged(0.5, conclusive=0.0, mean_weight=1.9), judged(0.1), None, ALLOWED, 1)
+    assert not verdict.passed and any("weights average 1.90" in each for each in verdict.reasons)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from copy import copy
 from datetime import timedelta
 
 import numpy as np
 import pytest
 
 from features.build import built_cutoffs
+from patron.offers.leaving_alone import whole
 from tests.training.shop import OFFERS
 from training.exposures import Exposures
 from training.labels import Orders
@@ -112,3 +114,17 @@ def test_windows_of_one_customer_stand_apart(job):
         if alone:
             last[customer] = at
     assert 0.3 * len(found) < found.apart.sum() <= len(found)
+
+
+def test_of_own_decisions_only_whole_periods_count(job):
+    """Showing nothing counts for who was left alone; any other is offered something tomorrow."""
+    found = copy(job.exposures)
+    found.__dict__.pop("apart", None)
+    found.rows = [{**row, "policy": "patron-offers"} for row in found.rows]
+    found.rested = np.arange(len(found)) % 2 == 0
+    for place in np.flatnonzero(found.apart).tolist():
+        assert whole(found.ids[place], found.at[place], DAYS)
+        assert found.rows[place]["offer_id"] != "none" or found.rested[place]
+    alone = [row["offer_id"] == "none" for row in found.rows]
+    assert (found.apart & alone).any() and not (found.apart & alone & ~found.rested).any()
+    assert 0 < found.apart.sum() < job.exposures.apart.sum()

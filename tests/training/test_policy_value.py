@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -105,3 +106,31 @@ def test_what_was_not_drawn_at_random_is_not_judged(learned):
 
 def test_responses_of_nobody():
     assert response_metrics(policy(None), log(30).take(np.zeros(0, dtype=np.int64))) == {}
+
+
+def test_ranking_heeds_how_probably_each_was_shown():
+    """Nothing works; the offer went mostly to those who order anyway, with chances that are told."""
+    found = log(8000, lift=0.0, seed=4)
+    rng, good = np.random.default_rng(2), recent(found.rows)
+    shown = rng.random(len(found)) < np.where(good, 0.9, 0.1)
+    ordered = (rng.random(len(found)) < np.where(good, 0.6, 0.1)).astype(float)
+    chance = np.where(shown == good, 0.9, 0.1)
+    offer = np.where(shown, "ten", "none").astype(object)
+    seen = replay(replace(found, offer_id=offer, ordered=ordered, propensity=chance), Catalogue(OFFERS[:1]))
+    model = policy(log(), epsilon=0.1, thompson=0)
+    measured = judgement(model, seen, "policy_value").metrics
+    assert abs(measured["uplift_at_30"]) < 0.06 and abs(measured["qini"]) < 0.06
+
+
+def test_wrong_propensities_are_refused(learned):
+    found = log(4000, seed=12)
+    seen = replay(replace(found, propensity=found.propensity / 2), Catalogue(OFFERS[:2]))
+    measured = judgement(learned, seen, "policy_value").metrics
+    assert measured["conclusive"] == 0 and measured["mean_weight"] == pytest.approx(2, abs=0.2)
+
+
+def test_what_its_terms_of_today_forbid_is_no_evidence(learned):
+    found = log(400)
+    over = Catalogue((TEN.model_copy(update={"valid_to": NOW - timedelta(days=1)}), TWENTY))
+    seen = replay(found, over)
+    assert (seen.taken[seen.drawn.offer_id == "ten"] == -1).all()
