@@ -100,6 +100,11 @@ class Ledger:
         connection = self._reader()
         return None if connection is None else reading.decision(connection, decision_id)
 
+    def customers(self, key: str) -> list[str]:
+        """Of whom anything was decided under an idempotency key, in that order."""
+        connection = self._reader()
+        return [] if connection is None else reading.customers(connection, key)
+
     def accounts(self) -> dict[str, dict[str, float]]:
         """Offer -> spent, held (in currency), shown, accepted, declined."""
         connection = self._reader()

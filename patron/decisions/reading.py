@@ -43,6 +43,11 @@ def again(connection: Any, asked: Asked) -> Decided | None:
     return Decided(decision_id, lines, version, moment(as_of), document["experiment"], again=True)
 
 
+def customers(connection: Any, key: str) -> list[str]:
+    query = "select customer_id from decisions where idempotency_key = ? order by rowid"
+    return [name for (name,) in connection.execute(query, (key,))]
+
+
 def shown(told: Mapping[str, Any]) -> Shown:
     """The line of an answer that was kept as JSON."""
     offered = Offered(

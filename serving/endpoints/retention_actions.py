@@ -9,15 +9,18 @@ from typing import Annotated, Any, Self
 import bentoml
 from pydantic import ConfigDict, Field, model_validator
 
-from patron.decisions.records import Asked, Circumstances, Decided
+from patron.decisions.ledger import ChooseAll, Refused
+from patron.decisions.purse import Purse
+from patron.decisions.records import Asked, Choice, Circumstances, Decided
 from patron.errors import EventLogError
 from patron.events.validation import LARGEST
 from patron.offers.catalogue import Catalogue
-from patron.offers.terms import NONE
+from patron.offers.terms import OfferTerms
 from serving.best_offers import references
-from serving.deciding import MODEL, catalogue_of, circumstances, not_logged, questions, trial
+from serving.deciding import CHAMPION, MODEL, catalogue_of, circumstances, not_logged, questions, trial
 from serving.endpoints.next_best_offers import Channel
 from serving.operations import Answer, Body, Endpoint, allowed
+from serving.problems import unavailable
 from serving.retention import LEAVE_ALONE, Plan, saved
 from serving.score_history import members
 from serving.shapes import MAX_IDS, WHOLE, Because, CustomerIds, ModelLabel
@@ -47,6 +50,13 @@ class RetentionActionsRequest(Body):
     """Customers to contact, at most."""
     dry_run: bool = False
     """Only tell: nothing is decided, held or logged."""
+    idempotency_key: Annotated[str, Field(min_length=1, max_length=100)] | None = None
+    """The same key gives the list that was decided under it again: for a retry after a lost answer."""
+
+    @property
+    def key(self) -> str | None:
+        """What the ledger remembers the list by; other endpoints have keys of their own."""
+        return None if self.dry_run or self.idempotency_key is None else f"{POLICY} {self.idempotency_key}"
 
     @model_validator(mode="after")
     def names_customers(self) -> Self:
@@ -78,8 +88,9 @@ class RetentionActionsAnswer(Answer):
     budget: float
     taken: float
     """Of the budget, by offers that were spent or are held."""
-    budget_price: float
-    """Value that one more unit of budget would have saved."""
+    budget_price: float | None
+    """Value that one more unit of budget would have saved. Null where nothing was given out: of a retry, and
+    where nobody or no offer was there."""
     expected_value_saved: float
     dry_run: bool
     models: list[ModelLabel]
@@ -94,11 +105,11 @@ class RetentionActions(Endpoint):
         parts, served = self.parts, self.parts.model(MODEL)
         value = parts.models.get(VALUE)
         catalogue = catalogue_of(parts, served.model)
-        ids = list(dict.fromkeys(body.customer_ids or members(parts.settings, body.segment or "", MAX_IDS)))
+        ids = self._customers(body)
         read = [*served.model.references, *(value.model.references if value else ())]
         rows = parts.read(ids, list(dict.fromkeys([*read, *references(catalogue.offers)])))
         asked = questions(catalogue, served.model, rows, parts.now(), body.channel)
-        asked, withheld = self._tried(asked, body.dry_run)
+        asked, withheld = self._tried([each.under(body.key) for each in asked], body.dry_run)
         worth = served.model.worth(rows.columns, catalogue.offers)
         plan = Plan(
             policy=served.model,
@@ -113,12 +124,24 @@ class RetentionActions(Endpoint):
         decided = self._decide(asked, around, catalogue, plan, body.dry_run)
         return answer(body, plan, asked, decided, [each for each in (served, value) if each], rows.as_of)
 
+    def _customers(self, body: RetentionActionsRequest) -> list[str]:
+        """Those of the request; of a retry those of the list that was decided, whoever they are now."""
+        try:
+            before = self.parts.decisions.customers(body.key) if body.key else []
+        except EventLogError as error:
+            raise not_logged(error) from error
+        ids = before or body.customer_ids or members(self.parts.settings, body.segment or "", MAX_IDS)
+        return list(dict.fromkeys(ids))
+
     def _tried(self, asked: Sequence[Asked], dry_run: bool) -> tuple[list[Asked], list[bool]]:
-        """(the questions with their arms, whom an experiment leaves alone). A dry run is no exposure."""
+        """(the questions with their arms, whom an experiment leaves alone: all but the champion's arm).
+
+        A dry run is no exposure.
+        """
         if dry_run:
             return list(asked), [False] * len(asked)
-        found = [trial(self.parts, each) if each.offers else (each, "") for each in asked]
-        return [each for each, _ in found], [by == NONE for _, by in found]
+        found = [trial(self.parts, each) if each.offers else (each, CHAMPION) for each in asked]
+        return [each for each, _ in found], [by != CHAMPION for _, by in found]
 
     def _decide(
         self,
@@ -131,9 +154,23 @@ class RetentionActions(Endpoint):
         if not asked:
             return []
         try:
-            return self.parts.decisions.decide_all(asked, around, catalogue, plan, dry_run)
+            choose = whole(plan, len(asked))
+            return self.parts.decisions.decide_all(asked, around, catalogue, choose, dry_run)
         except EventLogError as error:
             raise not_logged(error) from error
+
+
+def whole(plan: Plan, customers: int) -> ChooseAll:
+    """The plan, for all of its customers or none: of those who have a decision of the key already none is
+    asked for."""
+
+    def choose(found: Sequence[tuple[Sequence[OfferTerms], Refused]], left: Purse) -> Sequence[Choice]:
+        if len(found) != customers:
+            said = "Another list is being decided under this idempotency_key. Ask again to get it."
+            raise unavailable("decision_log", said, 1)
+        return plan(found, left)
+
+    return choose
 
 
 def answer(
@@ -167,7 +204,7 @@ def answer(
         actions=ranked,
         budget=body.budget,
         taken=sum(cost for _, cost in found),
-        budget_price=plan.found.price if plan.found else 0.0,
+        budget_price=plan.found.price if plan.found else None,
         expected_value_saved=sum(each.expected_value_saved for each in ranked),
         dry_run=body.dry_run,
         models=[ModelLabel(**each.label) for each in models],

@@ -148,8 +148,8 @@ def test_none_is_no_name_of_an_offer(workers: tuple[Worker, Worker]) -> None:
     assert refused.value.status == 409
 
 
-@pytest.mark.parametrize("policy", ["none", "random"])
-def test_an_experiment_may_choose(workers: tuple[Worker, Worker], tmp_path: Path, policy: str) -> None:
+def in_trial(worker: Worker, folder: Path, policy: str) -> Worker:
+    """The same shop where an experiment gives everyone this policy."""
     text = f"""
 target = "policy:offers"
 description = "Does it help?"
@@ -157,16 +157,28 @@ enabled = true
 arms = [{{name = "a", share = 0.5, parameters = {{policy = "{policy}"}}}},
         {{name = "b", share = 0.5, parameters = {{policy = "{policy}"}}}}]
 """
-    (tmp_path / "help.toml").write_text(text, encoding="utf-8")
-    parts = workers[0].parts
-    trials = Trials(tmp_path, parts.trials.exposures)
-    worker = Worker(replace(parts, trials=trials))
+    (folder / "help.toml").write_text(text, encoding="utf-8")
+    return Worker(replace(worker.parts, trials=Trials(folder, worker.parts.trials.exposures)))
+
+
+@pytest.mark.parametrize("policy", ["none", "random"])
+def test_an_experiment_may_choose(workers: tuple[Worker, Worker], tmp_path: Path, policy: str) -> None:
+    worker = in_trial(workers[0], tmp_path, policy)
     found = worker.offered("ann")
     told = worker.ask("decision", decision_id=found["decision_id"])
     assert found["experiment"] in ("help:a", "help:b") and told["experiment"] == found["experiment"]
     assert told["policy"] == f"patron-offers:{policy}"
     chance = {each["offer_id"]: each["propensity"] for each in told["arms"]}
     assert chance == ({"none": 1.0} if policy == "none" else {"none": 0.5, "coupon": 0.5})
+
+
+@pytest.mark.parametrize(("policy", "alone"), [("none", True), ("random", True), ("champion", False)])
+def test_a_team_leaves_alone_whom_an_experiment_takes_from_the_champion(
+    workers: tuple[Worker, Worker], tmp_path: Path, policy: str, alone: bool
+) -> None:
+    found = retain(in_trial(workers[0], tmp_path, policy), budget=100, customer_ids=["ann", "eve"])
+    codes = [each["reasons"][0]["code"] for each in found["actions"]]
+    assert (set(codes) == {"experiment"}) is alone
 
 
 def test_a_list_of_offers_is_told_from_one(workers: tuple[Worker, Worker]) -> None:
@@ -216,6 +228,18 @@ def test_a_team_takes_from_the_offers_budget(workers: tuple[Worker, Worker]) -> 
         told["policy"] == "patron-offers:retention"
         and len({each["decision_id"] for each in found["actions"]}) == 30
     )
+
+
+def test_a_retry_of_a_list_takes_nothing_again(workers: tuple[Worker, Worker]) -> None:
+    names = [f"r{each}" for each in range(20)]
+    asked = {"customer_ids": names, "budget": 5, "idempotency_key": "k1"}
+    first = workers[0].ask("retention_actions", asked)
+    again = workers[1].ask("retention_actions", {**asked, "customer_ids": ["ann", *names[1:]]})
+    assert again["actions"] == first["actions"] and again["taken"] == first["taken"] > 0
+    assert workers[0].account()["held"] == first["taken"] and again["budget_price"] is None
+    tried = workers[0].ask("retention_actions", {**asked, "dry_run": True})
+    assert {each["decision_id"] for each in tried["actions"]} == {None}
+    assert workers[0].coupon("r1", idempotency_key="k1")
 
 
 def test_nobody_is_contacted_more_often_than_the_rules_say(workers: tuple[Worker, Worker]) -> None:
