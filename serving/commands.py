@@ -178,7 +178,7 @@ def plan(
 ) -> None:
     """Write whom to contact on a day, and with what: one row a customer, within all limits."""
     from patron.settings import load_settings
-    from serving.plan import day_plan
+    from serving.plan_file import day_plan
 
     day = date.date() if date else None
     console.answer(day_plan(load_settings(), to, day, channel or (), budget, book), json, show_plan)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from threading import Thread
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,6 +17,7 @@ import pytest
 from features.rows import Rows
 from patron.decisions.records import Asked, Choice, Circumstances, Offered
 from patron.errors import UsageError
+from patron.experiments.exposures import ExposureLog
 from patron.models.base import Reason
 from patron.models.offer_worth import OfferDecision, Worth
 from patron.offers.catalogue import Catalogue
@@ -23,7 +25,9 @@ from patron.offers.terms import ChannelRules, ContactRules, OfferTerms
 from patron.settings import Settings, load_settings
 from serving.bootstrap import Served
 from serving.occasions import Calendar
-from serving.plan import Plan, day_plan, days_of, moment, schema
+from serving.plan import Plan
+from serving.plan_days import days_of, moment
+from serving.plan_file import day_plan, schema
 from serving.planned import Contacts
 from tests.serving.fakes import FakeSegments
 from tests.serving.shop import END
@@ -41,7 +45,11 @@ class FakePolicy:
 
     def __init__(self, **margins: list[float]) -> None:
         self.margins, self.segments = margins, FakeSegments()
-        self.config = SimpleNamespace(epsilon=0.0)
+        self.config = SimpleNamespace(left_alone=0.25, outcome_days=28)
+        self.resting: set[str] = set()
+
+    def alone(self, customer_id: str, now: datetime) -> bool:
+        return customer_id in self.resting
 
     def worth(self, rows: Any, offers: Any) -> Worth:
         n = len(rows["orders_total"])
@@ -95,6 +103,10 @@ def planned(
     return Plan(contacts.settings, rows, found, catalogue, calendar, now, channels, contacts)
 
 
+def served(plan: Plan) -> Served:
+    return Served("patron-offers", "1", plan.policy)
+
+
 def told(plan: Plan, budget: float | None = None) -> list[tuple[str, str, str]]:
     acts = plan.acts(budget)
     assert all(list(each) == schema().names for each in acts)
@@ -110,9 +122,10 @@ def test_each_gets_the_offer_that_adds_margin_else_the_act_of_care_of_the_day(co
     assert plan.counts["no_uplift"] > 0
 
 
-def test_an_act_of_care_that_is_known_to_harm_is_not_made(contacts: Contacts) -> None:
-    policy = FakePolicy(wishes=[-0.5], coupon=[-1.0])
-    assert told(planned(contacts, people(1, birthdays=(0,)), policy)) == []
+def test_an_act_of_care_is_made_unless_it_is_known_to_harm(contacts: Contacts) -> None:
+    rows, kept = people(3, birthdays=(0, 1, 2)), [("c2", "wishes", "email"), ("c0", "wishes", "email")]
+    policy = FakePolicy(wishes=[np.nan, -0.5, 2.0], coupon=[-1.0, -1.0, 1.0])
+    assert told(planned(contacts, rows, policy)) == kept
 
 
 def test_budgets_and_caps_hold(contacts: Contacts) -> None:
@@ -123,21 +136,34 @@ def test_budgets_and_caps_hold(contacts: Contacts) -> None:
         assert [who for who, _, _ in told(planned(contacts, rows, policy, limited))] == ["c1"]
 
 
-def test_who_refuses_or_is_withheld_by_an_experiment_is_left_alone(
-    contacts: Contacts, settings: Settings
-) -> None:
+def test_who_refuses_is_left_alone(contacts: Contacts) -> None:
     rows = people(2, birthdays=(0,), consent_offers=np.array([False, None], dtype=object))
     assert told(planned(contacts, rows, FakePolicy(coupon=[3.0, 3.0]))) == [("c1", "coupon", "email")]
+
+
+def test_an_experiment_counts_everybody_whom_the_plan_asked_about(
+    contacts: Contacts, settings: Settings
+) -> None:
+    """Those of the other arm are withheld; both arms are exposed alike, and who refuses is in none."""
     folder = settings.configs / "experiments"
     folder.mkdir()
-    arms = (
-        "[{ name = 'a', share = 0.5, parameters = { policy = 'none' } }, { name = 'b', share = 0.5, "
-        "parameters = { policy = 'random' } }]"
-    )
-    (folder / "t.toml").write_text(
-        f'target = "policy:offers"\nenabled = true\narms = {arms}\n', encoding="utf-8"
-    )
-    assert told(planned(contacts, rows, FakePolicy(coupon=[3.0, 3.0]))) == []
+    arms = [
+        f"{{ name = '{each}', share = 0.5, parameters.policy = '{each}' }}" for each in ("champion", "none")
+    ]
+    text = f"target = 'policy:offers'\nenabled = true\narms = [{', '.join(arms)}]\n"
+    (folder / "t.toml").write_text(text, encoding="utf-8")
+    consents = np.array([row > 0 for row in range(60)], dtype=object)
+    plan = planned(contacts, people(60, consent_offers=consents), FakePolicy(coupon=[3.0] * 60), COUPON)
+    acts = plan.acts(None)
+    log = ExposureLog(settings.events)
+    assert log.of("t") == []  # a plan that is not booked is no exposure
+    found = {each["customer_id"]: each["decision_id"] for each in plan.booked(acts, served(plan))}
+    exposed = {each.unit: each.arm for each in log.of("t")}
+    log.close()
+    assert set(exposed) == {f"c{row}" for row in range(1, 60)}
+    assert set(found) == {name for name, arm in exposed.items() if arm == "champion"}
+    assert plan.counts["experiment"] == 59 - len(found) > 15
+    assert contacts.ledger.find(next(iter(found.values())))["experiment"] == "t:champion"  # type: ignore[index]
 
 
 def test_what_was_shown_before_counts(contacts: Contacts) -> None:
@@ -157,10 +183,9 @@ def test_what_was_shown_before_counts(contacts: Contacts) -> None:
 
 def test_a_booked_plan_is_in_the_ledger_once(contacts: Contacts) -> None:
     rows, policy = people(3, birthdays=(2,)), FakePolicy(coupon=[3.0, 2.0, -1.0])
-    served = Served("patron-offers", "1", policy)
     for _ in range(2):  # the second stands for one that was cut short after the booking
         plan = planned(contacts, rows, policy)
-        acts = contacts.booked(plan.acts(10.0), plan.catalogue, NOW, served)
+        acts = plan.booked(plan.acts(10.0), served(plan))
         assert [(each["customer_id"], each["offer_id"]) for each in acts] == [
             ("c0", "coupon"),
             ("c1", "coupon"),
@@ -172,14 +197,71 @@ def test_a_booked_plan_is_in_the_ledger_once(contacts: Contacts) -> None:
     decision = contacts.ledger.find(acts[2]["decision_id"])
     assert decision is not None
     assert decision["policy"] == "patron-offers:plan"
+    assert decision["arms"] == [
+        {"offer_id": "none", "propensity": 0.25},
+        {"offer_id": "wishes", "propensity": 0.75},
+    ]
 
 
-def test_a_share_is_left_alone_at_random_when_it_is_booked(contacts: Contacts) -> None:
-    policy = FakePolicy(coupon=[3.0] * 200)
-    policy.config.epsilon = 0.5
-    plan = planned(contacts, people(200), policy, COUPON)
-    acts = contacts.booked(plan.acts(None), plan.catalogue, NOW, Served("patron-offers", "1", policy))
-    assert 60 < len(acts) < 140
+@pytest.mark.parametrize("there", [False, True])  # whether there was a ledger before
+def test_what_another_plan_booked_meanwhile_stays_and_is_told_once(contacts: Contacts, there: bool) -> None:
+    larger = OfferTerms(offer_id="larger", cost=9.0)
+    first = planned(contacts, people(4), FakePolicy(coupon=[3.0] * 4), COUPON, larger)
+    if there:
+        around = Circumstances(NOW - timedelta(days=9), "email", "p", "1", NOW)
+        choice = Choice([Offered("none", 1.0)], {"none": 1.0})
+        contacts.ledger.decide(Asked("zoe", [COUPON]), around, first.catalogue, lambda offers: choice)
+    with Contacts(contacts.settings) as others:
+        second = planned(others, people(4), FakePolicy(larger=[9.0] * 4), COUPON, larger)
+        late = second.acts(None)
+        booked = first.booked(first.acts(10.0), served(first))
+        found = second.booked(late, served(second))
+    assert [(each["customer_id"], each["offer_id"], each["cost"]) for each in found] == [
+        *(("c0", "coupon", 5.0), ("c1", "coupon", 5.0)),
+        *(("c2", "larger", 9.0), ("c3", "larger", 9.0)),
+    ]
+    assert [each["decision_id"] for each in found[:2]] == [each["decision_id"] for each in booked]
+
+
+def test_who_withdraws_consent_is_not_in_the_file_of_a_second_run(contacts: Contacts) -> None:
+    policy = FakePolicy(coupon=[3.0, 3.0])
+    first = planned(contacts, people(2), policy)
+    assert len(first.booked(first.acts(None), served(first))) == 2
+    consents = np.array([False, None], dtype=object)
+    again = planned(contacts, people(2, consent_offers=consents), policy)
+    assert [each["customer_id"] for each in again.booked(again.acts(None), served(again))] == ["c1"]
+
+
+def test_one_plan_books_at_a_time(contacts: Contacts) -> None:
+    order = []
+
+    def wait() -> None:
+        with Contacts(contacts.settings) as others, others.booking():
+            order.append("second")
+
+    second = Thread(target=wait)
+    with contacts.booking():
+        second.start()
+        second.join(0.05)
+        order.append("first")
+    second.join()
+    assert order == ["first", "second"]
+
+
+def test_whom_chance_leaves_alone_falls_out_and_is_logged(contacts: Contacts) -> None:
+    """Once: on the days after they take no money from others, until the outcome was counted."""
+    policy = FakePolicy(coupon=[3.0, 2.0, 1.0])
+    policy.resting = {"c0"}
+    plan = planned(contacts, people(3), policy, COUPON)
+    assert [each["customer_id"] for each in plan.sent(plan.acts(10.0))] == ["c1"]
+    assert [each["customer_id"] for each in plan.booked(plan.acts(10.0), served(plan))] == ["c1"]
+    query = "select customer_id, told ->> '$.arms', propensity, told ->> '$.offers[0].reasons[0].code'"
+    left = contacts.connection.execute(f"{query} from decisions where arm = 'none'").fetchall()
+    arms = [{"offer_id": "none", "propensity": 0.25}, {"offer_id": "coupon", "propensity": 0.75}]
+    assert [(who, json.loads(told), *more) for who, told, *more in left] == [("c0", arms, 0.25, "control")]
+    for days, names in ((1, ["c1", "c2"]), (40, ["c0", "c1"])):
+        later = planned(contacts, people(3), policy, COUPON, now=NOW + timedelta(days=days))
+        assert [each["customer_id"] for each in later.acts(10.0)] == names
 
 
 # Days
