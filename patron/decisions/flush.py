@@ -44,6 +44,7 @@ select d.rowid, d.decision_id, d.customer_id, d.offers ->> '$[0].offer_id', d.oc
 from decisions d left join showings s on s.showing_id = d.decision_id
 where d.settled = 0 and d.rowid > ? order by d.rowid limit ?
 """
+LAST = "select occurred_at from decisions order by rowid desc limit 1"
 SETTLE = """
 update decisions set settled = 1 where decision_id = ?1 and not exists (
     select 1 from showings where showing_id = ?1
@@ -110,13 +111,20 @@ def flush(settings: Settings, ledger: Ledger) -> dict[str, int]:
     ledger.catch_up(budgets_of(shop_catalogue(settings)))
     reached = 0
     while rows := unsettled(ledger, reached):
-        now = datetime.now(UTC)
+        now = moment(settings, ledger)
         with only_writer(settings.home):
             report["written"] += step(settings, rows, now)
         report["settled"] += settle(ledger, [each for each in rows if each.converted(now) is not None])
         report["read"] += len(rows)
         reached = rows[-1].number
     return report
+
+
+def moment(settings: Settings, ledger: Ledger) -> datetime:
+    """Now, as decisions tell it: under the clock of the data, when the last one was made."""
+    reader = ledger.file.reader() if settings.clock == "data" else None
+    last = reader and reader.execute(LAST).get
+    return datetime.fromisoformat(last) if last else datetime.now(UTC)
 
 
 def unsettled(ledger: Ledger, after: int) -> list[Open]:

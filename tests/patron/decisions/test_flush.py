@@ -96,6 +96,17 @@ def test_what_is_over_was_not_taken_up(desk: Desk, settings: Settings) -> None:
     assert [outcome(settings, each)[0] for each in (coupon, letter, old)] == [False, None, False]
 
 
+def test_the_clock_of_the_data_tells_what_is_over(desk: Desk, settings: Settings) -> None:
+    past = settings.model_copy(update={"clock": "data"})
+    desk.now = datetime(2024, 3, 4, tzinfo=UTC)
+    first = desk.ask(choose=half("coupon")).decision_id
+    assert flush(past, desk.ledger)["settled"] == 0 and outcome(past, first) == (None, None)
+    desk.later(days=3)
+    last = desk.ask("bob", choose=half("coupon")).decision_id
+    assert flush(past, desk.ledger)["settled"] == 1
+    assert [outcome(past, each)[0] for each in (first, last)] == [False, None]
+
+
 def test_what_nothing_can_be_learned_from_says_so(desk: Desk, settings: Settings) -> None:
     made = desk.ask()
     flush(settings, desk.ledger)
