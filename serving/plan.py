@@ -96,8 +96,8 @@ class Plan:
         """Of each offer for each customer, NaN where unknown; an act of care that does no harm has some."""
         value = worth.margin[:, 1:].copy()
         care = np.array([each.occasion is not None for each in self.catalogue.offers])
-        unknown = care & np.isnan(value)
-        value[unknown] = CARE_VALUE
+        harmless = care & ~(value < 0)
+        value[harmless] = np.fmax(value[harmless], CARE_VALUE)
         return value
 
     def sent(self, acts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

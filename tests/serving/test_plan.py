@@ -124,7 +124,7 @@ def test_each_gets_the_offer_that_adds_margin_else_the_act_of_care_of_the_day(co
 
 def test_an_act_of_care_is_made_unless_it_is_known_to_harm(contacts: Contacts) -> None:
     rows, kept = people(3, birthdays=(0, 1, 2)), [("c2", "wishes", "email"), ("c0", "wishes", "email")]
-    policy = FakePolicy(wishes=[np.nan, -0.5, 2.0], coupon=[-1.0, -1.0, 1.0])
+    policy = FakePolicy(wishes=[0.0, -0.5, 2.0], coupon=[-1.0, -1.0, 1.0])
     assert told(planned(contacts, rows, policy)) == kept
 
 
