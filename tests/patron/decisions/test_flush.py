@@ -27,7 +27,8 @@ def half(name: str) -> Any:
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return load_settings(home=tmp_path, configs=tmp_path / "configs", threads=1, memory_limit="512MB")
+    found = load_settings(home=tmp_path, configs=tmp_path / "configs", threads=1, memory_limit="512MB")
+    return found.model_copy(update={"clock": "wall"})
 
 
 @pytest.fixture
