@@ -38,14 +38,16 @@ class LiveOffers:
         self._flushed = 0
         """Number of the last update that the lake's table holds."""
 
-    def catalogue(self, groups: Mapping[str, str] = NO_GROUPS) -> Catalogue:
-        """All offers with the rules of contact. groups: offer -> the group that a model learned it under.
+    def catalogue(self, groups: Mapping[str, str] | None = None) -> Catalogue:
+        """All offers with the rules of contact.
+
+        groups: offer -> the group that a model learned it under; None: those of the last who named any.
 
         Raises PatronError where nothing could ever be read.
         """
         with self._lock:
             try:
-                self._look(groups)
+                self._look(self._groups if groups is None else groups)
             except Exception as error:
                 if self._catalogue is None:
                     raise unreadable(error) from error

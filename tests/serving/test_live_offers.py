@@ -50,7 +50,10 @@ def test_each_source_wins_over_the_one_before(settings: Settings, log: EventLog)
 def test_nothing_is_read_again_while_nothing_changes(settings: Settings, log: EventLog) -> None:
     live = LiveOffers(settings, log)
     first = live.catalogue({"coupon": "spring"})
-    assert live.catalogue({"coupon": "spring"}) is first and first.by_id["coupon"].arm == "spring"
+    assert (
+        live.catalogue({"coupon": "spring"}) is live.catalogue() is first
+        and first.by_id["coupon"].arm == "spring"
+    )
     log.update("products", "p1", {"price": 1.0})
     assert live.catalogue({"coupon": "spring"}) is first
     assert live.catalogue({"coupon": "winter"}).by_id["coupon"].arm == "winter"
