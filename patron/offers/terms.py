@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import Field, field_validator, model_validator
 
+from patron.events.validation import LARGEST
 from patron.lake.contract import OFFER_KINDS
 from patron.models.base import Config
 
@@ -22,7 +23,7 @@ OCCASIONS = ("birthday", "anniversary", "replenishment", "overdue", "ticket_clos
 
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
-Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Amount = Annotated[float, Field(ge=0, lt=LARGEST, allow_inf_nan=False)]
 Days = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Hour = Annotated[int, Field(ge=0, le=23)]
 

@@ -51,6 +51,7 @@ def test_groups_are_for_those_who_name_none(tmp_path):
     [
         ('[offers.none]\nkind = "points"\n', "showing nothing"),
         ("[offers.a]\ncost = -1\n", "cost"),
+        ("[offers.a]\ncost = 1e13\n", "cost: .*less than 100000000000"),
         ('[offers.a]\nkind = "present"\n', "kind"),
         ("[offers.a]\nprice_for_anna = 3\n", "price_for_anna"),
         ('[contacts]\ntime_zone = "Mars"\n', "no time zone 'Mars'"),
