@@ -25,11 +25,12 @@ class Allocation:
     chosen: Positions
     """(n,), -1 for nobody's arm: leave alone."""
     price: float
-    """Value that one more unit of budget would bring: that of the last customers reached."""
+    """Value that one more unit of budget would bring: that of the last customers reached. Where none of those
+    is short of money, the most for each unit that an arm would bring whose cost exceeds the whole budget."""
     arm_prices: Numbers
-    """(arms,) of one more unit of an arm's own budget."""
+    """(arms,) of one more unit of an arm's own budget; 0 of an arm whose budget is 0."""
     place_prices: Numbers
-    """(arms,) of one more place of an arm."""
+    """(arms,) of one more place of an arm; 0 of an arm without any."""
     total_place_price: float
     """Of one more customer in all."""
     spent: float
@@ -62,15 +63,17 @@ def allocate(
     """
     worth, price = np.array(value, dtype=np.float64), np.array(cost, dtype=np.float64)
     limits = _limits(worth, price, budget, arm_budgets, arm_caps, total_cap)
-    never = ~(worth > 0) | (price > np.minimum(limits.arm_money, limits.money) * (1 + TOLERANCE))
-    worth[never | (limits.arm_places < 1)], price[never] = -np.inf, 0.0
+    never = ~(worth > 0) | (price > limits.arm_money * (1 + TOLERANCE)) | (limits.arm_places < 1)
+    dear = _Dear.of(worth, price, ~never & (price > limits.money * (1 + TOLERANCE)))
+    never[dear.rows, dear.arms] = True
+    worth[never], price[never] = -np.inf, 0.0
     found = pricing.found(worth, price, limits) if worth.size else Prices.none(worth.shape[1])
     chosen = _filled(worth, price, limits, found)
     given = np.flatnonzero(chosen >= 0)
     arms = worth.shape[1]
     return Allocation(
         chosen,
-        float(found.vector[0]),
+        float(found.vector[0]) or dear.price(worth, price, chosen, len(given) < limits.places),
         found.vector[2 : 2 + arms],
         found.vector[2 + arms :],
         float(found.vector[1]),
@@ -78,6 +81,32 @@ def allocate(
         float(worth[given, chosen[given]].sum()),
         pricing.bound(worth, price, limits, found) if worth.size else 0.0,
     )
+
+
+@dataclass(frozen=True)
+class _Dear:
+    """Arms that cost more than the whole budget, though nothing else is against them."""
+
+    rows: Positions
+    arms: Positions
+    value: Numbers
+    cost: Numbers
+
+    @classmethod
+    def of(cls, value: Numbers, cost: Numbers, where: NDArray[np.bool_]) -> _Dear:
+        rows, arms = np.nonzero(where)
+        return cls(rows, arms, value[rows, arms], cost[rows, arms])
+
+    def price(self, value: Numbers, cost: Numbers, chosen: Positions, places: bool) -> float:
+        """The most that any would bring for each unit of money, over what its customer has now.
+
+        places: whether one more customer may get something.
+        """
+        has = chosen[self.rows] >= 0
+        held = self.rows[has], chosen[self.rows[has]]
+        gain, more = self.value.copy(), self.cost.copy()
+        gain[has], more[has] = gain[has] - value[held], more[has] - cost[held]
+        return float((gain / more)[has | places].max(initial=0.0))
 
 
 def _filled(value: Numbers, cost: Numbers, limits: Limits, prices: Prices) -> Positions:

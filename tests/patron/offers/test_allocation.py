@@ -58,6 +58,17 @@ class TestKnownAnswers:
         assert more.value - less.value == pytest.approx(700, abs=1)
         assert less.price == pytest.approx(700, abs=1.01)
 
+    @pytest.mark.parametrize("budget", [0, 4.99])
+    def test_where_no_arm_fits_into_the_budget_the_best_forgone_is_its_price(self, budget):
+        found = allocate(table((20,), (50,), (-1,)), np.full((3, 1), 5.0), budget=budget)
+        assert found.chosen.tolist() == [-1, -1, -1] and found.price == 10 and found.gap == 0
+
+    def test_what_is_too_dear_is_counted_over_what_the_customer_has(self):
+        value, cost = table((4, 16), (np.nan, 9)), table((2, 8), (0, 9))
+        assert allocate(value, cost, budget=5).price == pytest.approx((16 - 4) / (8 - 2))
+        assert allocate(value, cost, budget=5, arm_caps=np.array([1, 0])).price == 0
+        assert allocate(value[1:], cost[1:], budget=5, total_cap=0).price == 0
+
     def test_a_divisible_budget_is_spent_to_the_last_unit_where_all_are_alike(self):
         found = allocate(np.ones((5000, 1)), np.ones((5000, 1)), budget=1000)
         assert found.spent == 1000
