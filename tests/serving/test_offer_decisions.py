@@ -239,7 +239,8 @@ def test_a_retry_of_a_list_takes_nothing_again(workers: tuple[Worker, Worker]) -
     assert workers[0].account()["held"] == first["taken"] and again["budget_price"] is None
     tried = workers[0].ask("retention_actions", {**asked, "dry_run": True})
     assert {each["decision_id"] for each in tried["actions"]} == {None}
-    assert workers[0].coupon("r1", idempotency_key="k1")
+    alone = workers[0].offered("r1", idempotency_key="k1")["decision_id"]
+    assert alone not in {each["decision_id"] for each in first["actions"]}
 
 
 def test_nobody_is_contacted_more_often_than_the_rules_say(workers: tuple[Worker, Worker]) -> None:
