@@ -47,7 +47,9 @@ def export(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def shop(export: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Settings, dict[str, Any]]:
     """Imported, built, loaded, trained and scored."""
     home = tmp_path_factory.mktemp("shop")
-    settings = load_settings(home=home, mlruns=home / "mlruns", clock="data", churn_horizon_days=56)
+    settings = load_settings(
+        home=home, mlruns=home / "mlruns", clock="data", churn_horizon_days=56, cutoff_step_days=28
+    )
     done: dict[str, Any] = {"import": import_files(settings, "online-retail", [str(export)])}
     done["build"] = build(settings)
     done["materialize"] = materialize(settings)
