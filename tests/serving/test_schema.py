@@ -14,7 +14,7 @@ from serving.keys import create
 from serving.score_history import moments
 from tests.serving.server import Running
 
-EXAMPLES = 100
+EXAMPLES = 60
 
 
 @pytest.fixture(scope="module")
