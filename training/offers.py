@@ -10,8 +10,9 @@ import numpy as np
 from features.build import built_cutoffs
 from features.offline import snapshot
 from patron.models.base import Model
+from patron.models.offer_config import OfferPolicyConfig
 from patron.models.offer_log import OfferLog
-from patron.models.offers import OfferPolicy, OfferPolicyConfig
+from patron.models.offers import OfferPolicy
 from patron.models.rule_files import rules_of
 from patron.models.segments import Segments, SegmentsConfig
 from patron.offers.catalogue import Catalogue, shop_catalogue

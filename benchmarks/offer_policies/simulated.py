@@ -98,7 +98,8 @@ def world(seed: int, size: Size) -> dict[str, Any]:
 
 
 def fitted(log: Any, size: Size, seed: int, alike: bool = False) -> Any:
-    from patron.models.offers import OfferPolicy, OfferPolicyConfig
+    from patron.models.offer_config import OfferPolicyConfig
+    from patron.models.offers import OfferPolicy
     from patron.models.segments import Segments
 
     policy = OfferPolicy(OfferPolicyConfig(candidates=size.candidates))

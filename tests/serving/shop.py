@@ -25,8 +25,9 @@ from patron.models.blend import Blend, BlendConfig
 from patron.models.catalogue import Catalogue
 from patron.models.churn import Churn, ChurnConfig
 from patron.models.lifetime_value import LifetimeValue, LifetimeValueConfig
+from patron.models.offer_config import OfferPolicyConfig
 from patron.models.offer_log import OfferLog
-from patron.models.offers import OfferPolicy, OfferPolicyConfig
+from patron.models.offers import OfferPolicy
 from patron.models.portrait import Portrait, PortraitConfig
 from patron.models.segments import Segments, SegmentsConfig
 from patron.offers.catalogue import shop_catalogue

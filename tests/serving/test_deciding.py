@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from patron.decisions.records import Asked
-from patron.models.offers import OfferPolicy, OfferPolicyConfig
+from patron.models.offer_config import OfferPolicyConfig
+from patron.models.offers import OfferPolicy
 from serving.deciding import chooser
 from tests.patron.models.offer_shop import CUSTOMERS, OFFERS, log, policy, recent
 

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from patron.models.offer_config import OfferPolicyConfig
 from patron.models.offer_log import OfferLog
-from patron.models.offers import OfferPolicy, OfferPolicyConfig
+from patron.models.offers import OfferPolicy
 from patron.models.segments import Segments
 from patron.offers.terms import OfferTerms
 from tests.patron.models.shop import shop

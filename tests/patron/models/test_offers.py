@@ -7,8 +7,9 @@ import pytest
 
 from patron.errors import DataError
 from patron.models.base import configured
+from patron.models.offer_config import OfferPolicyConfig
 from patron.models.offer_log import OfferLog
-from patron.models.offers import OfferPolicy, OfferPolicyConfig
+from patron.models.offers import OfferPolicy
 from patron.models.response_rates import ResponseRates
 from patron.offers.terms import OfferTerms
 from patron.settings import PROJECT
