@@ -16,6 +16,7 @@ from features.offline import historical
 from patron.lake.tables import Lake
 from patron.models.activity import Numbers
 from patron.models.offer_log import OfferLog
+from patron.offers.catalogue import shop_catalogue
 from patron.offers.leaving_alone import whole
 from patron.offers.terms import NONE
 from patron.settings import Settings
@@ -24,6 +25,8 @@ from training.labels import DAY, Orders
 
 OWN, ALONE = "patron-offers", ":alone"
 """What policies of the service begin with, and end with where the customer was left alone for a period."""
+RESPONSE_DAYS = 42
+"""How long what others showed may be taken up, where its offer has no end: when it was, they do not tell."""
 CENTURY = 1 << 34
 """Seconds, more than any moment since 1970 has."""
 
@@ -56,6 +59,20 @@ class Exposures:
         drawn = [str(row["policy"]).removesuffix(ALONE) in policies for row in self.rows]
         self.randomised = np.array(drawn, dtype=bool)
         self.rested = np.array([str(row["policy"]).endswith(ALONE) for row in self.rows], dtype=bool)
+
+    @cached_property
+    def open_until(self) -> Numbers:
+        """Epoch seconds until which each exposure may be taken up: whether it was is not known before.
+
+        The service's own decisions say so themselves. Of others only the outcome is told, not its time.
+        """
+        ends = {each.offer_id: each.valid_to for each in shop_catalogue(self.settings).offers}
+        found = self.at.copy()
+        for place, row in enumerate(self.rows):
+            if not str(row["policy"]).startswith(OWN):
+                end = ends.get(row["offer_id"])
+                found[place] = end.timestamp() if end else found[place] + RESPONSE_DAYS * DAY
+        return found
 
     @cached_property
     def groups(self) -> dict[str, str]:
@@ -94,16 +111,19 @@ class Exposures:
         return np.flatnonzero(over if since is None else over & (self.at >= since.timestamp()))
 
     def log(self, places: NDArray[np.int64], references: list[str], known_by: datetime) -> OfferLog:
-        """These exposures, with features as of the last cutoff before each and orders known by a moment."""
+        """These exposures, with features as of the last cutoff before each, and what was known by a moment:
+        orders, and whether an offer was taken up that nobody could take up any more."""
         rows = [self.rows[place] for place in places.tolist()]
         moments = [max(each for each in self.cutoffs if each <= row["shown_at"]) for row in rows]
         found = historical(self.settings, [row["customer_id"] for row in rows], moments, references)
         ordered, margin = self.outcome(places, known_by)
+        converted = np.array([taken_up(row["converted"]) for row in rows], dtype=np.float64)
+        converted[self.open_until[places] > known_by.timestamp()] = np.nan
         return OfferLog(
             rows=found.columns,
             offer_id=np.array([row["offer_id"] for row in rows], dtype=object),
             propensity=np.array([row["propensity"] for row in rows], dtype=np.float64),
-            converted=np.array([taken_up(row["converted"]) for row in rows], dtype=np.float64),
+            converted=converted,
             value=np.array([float(row["value"] or 0) for row in rows], dtype=np.float64),
             ordered=ordered,
             margin=margin,

@@ -101,10 +101,14 @@ def running(catalogue: Catalogue, moments: Sequence[datetime]) -> NDArray[np.boo
 
 
 def rewards(log: OfferLog, taken: NDArray[np.int64], catalogue: Catalogue) -> Numbers:
-    """Margin of the window less the cost: of one showing, or of what was taken up."""
+    """Margin of the window less the cost: of one showing, or of what was taken up.
+
+    Where nobody knows that yet, whoever ordered is taken to have used it.
+    """
     costs = np.array([0.0, *(each.cost for each in catalogue.offers)])
     at_showing = np.array([True, *(not each.costs_on_conversion for each in catalogue.offers)])
-    paid = np.where(at_showing[taken], 1.0, np.nan_to_num(log.converted))
+    used = np.where(np.isnan(log.converted), log.ordered, log.converted)
+    paid = np.where(at_showing[taken], 1.0, used)
     return log.margin - np.where(taken >= 0, costs[taken] * paid, 0.0)
 
 
@@ -118,9 +122,10 @@ def expected(policy: OfferPolicy, worth: Worth) -> Numbers | None:
     return np.asarray(without[:, None] + np.nan_to_num(worth.margin), dtype=np.float64)
 
 
-def contributed(policy: OfferPolicy, replay: Replay) -> tuple[Contributions, Numbers, Numbers]:
-    """(what each exposure adds to the estimates, the weights, the chances)."""
-    worth, chances = replay.chances(policy)
+def contributed(
+    policy: OfferPolicy, replay: Replay, worth: Worth, chances: Numbers
+) -> tuple[Contributions, Numbers]:
+    """(what each exposure adds to the estimates, the policy's chance of what was shown)."""
     target, model = replay.target(chances), expected(policy, worth)
     found = contributions(
         replay.reward,
@@ -129,7 +134,7 @@ def contributed(policy: OfferPolicy, replay: Replay) -> tuple[Contributions, Num
         model_taken=None if model is None else taken_of(model, replay.taken),
         model_target=None if model is None else (chances * model).sum(axis=1),
     )
-    return found, target / replay.drawn.propensity, chances
+    return found, target
 
 
 def taken_of(model: Numbers, taken: NDArray[np.int64]) -> Numbers:
@@ -142,11 +147,10 @@ def judgement(policy: OfferPolicy, replay: Replay, primary: str) -> Judgement:
     whole = response_metrics(policy, replay.log)
     if not len(replay.drawn):
         return Judgement(lambda at: {primary: float("nan")}, 0, primary, whole=whole)
-    found, weights, chances = contributed(policy, replay)
-    ranked = ranking(policy, replay)
-    told = estimate(
-        replay.reward, replay.drawn.propensity, weights * replay.drawn.propensity, groups=replay.customer
-    )
+    worth, chances = replay.chances(policy)
+    found, target = contributed(policy, replay, worth, chances)
+    ranked = ranking(policy, replay, worth)
+    told = estimate(replay.reward, replay.drawn.propensity, target, groups=replay.customer)
     whole |= {
         "effective_samples": told.effective_samples,
         "mean_weight": told.mean_weight,
@@ -166,7 +170,7 @@ def judgement(policy: OfferPolicy, replay: Replay, primary: str) -> Judgement:
     return Judgement(measure, replay.customers, primary, whole=whole)
 
 
-def ranking(policy: OfferPolicy, replay: Replay) -> Any:
+def ranking(policy: OfferPolicy, replay: Replay, worth: Worth) -> Any:
     """A function of rows: Qini and uplift at 30% on orders, of the arm that was shown most against `none`."""
     offers = replay.catalogue.offers
     groups = np.array(["", *(policy.groups.get(each.offer_id, each.arm) for each in offers)])
@@ -175,7 +179,6 @@ def ranking(policy: OfferPolicy, replay: Replay) -> Any:
     if policy.effects is None or not len(names) or not (replay.taken == 0).any():
         return lambda rows: {}
     arm = names[counts.argmax()]
-    worth = policy.worth(replay.drawn.rows, replay.catalogue.offers)
     place = int(np.flatnonzero(groups == arm)[0])
     effect = worth.margin[:, place] + worth.cost[:, place]
     treated = shown == arm

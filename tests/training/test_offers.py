@@ -128,3 +128,13 @@ def test_of_own_decisions_only_whole_periods_count(job):
     alone = [row["offer_id"] == "none" for row in found.rows]
     assert (found.apart & alone).any() and not (found.apart & alone & ~found.rested).any()
     assert 0 < found.apart.sum() < job.exposures.apart.sum()
+
+
+def test_what_may_still_be_taken_up_is_not_known_yet(job):
+    """Whether it was comes without a time: a campaign that outlasts the cutoff would leak its outcome."""
+    references = list(job.open().references)
+    places = job.exposures.ended(None, job.test)
+    now, later = (job.exposures.log(places, references, each) for each in (job.test, job.cutoff))
+    still = job.exposures.at[places] + 42 * 86_400 > job.test.timestamp()
+    assert 0 < still.sum() < len(still)
+    assert np.array_equal(np.isnan(now.converted), still) and not np.isnan(later.converted).any()

@@ -134,3 +134,11 @@ def test_what_its_terms_of_today_forbid_is_no_evidence(learned):
     over = Catalogue((TEN.model_copy(update={"valid_to": NOW - timedelta(days=1)}), TWENTY))
     seen = replay(found, over)
     assert (seen.taken[seen.drawn.offer_id == "ten"] == -1).all()
+
+
+def test_what_nobody_knows_yet_costs_as_if_orders_had_used_it():
+    found = log(50)
+    coupon = Catalogue((TEN.model_copy(update={"kind": "coupon", "cost": 5.0}), *OFFERS[1:]))
+    unknown = replace(found, converted=np.full(50, np.nan))
+    taken = replay(found, coupon).taken
+    assert np.allclose(rewards(unknown, taken, coupon), rewards(found, taken, coupon))
