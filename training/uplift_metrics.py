@@ -1,4 +1,4 @@
-"""How well predicted effects order customers, on a log that was randomised: Qini, uplift at a share, gain.
+"""How well predicted effects order customers, on a log that was randomised: Qini, uplift at a share.
 
 Every function: effect (n,), predicted; treatment (n,) bool; outcome (n,), 0/1 or money; propensity (n,), of
 what a row received, None where every row of an arm had the same. Ties share their mean place: the order of
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from patron.models.activity import Numbers
-from patron.models.uplift_ranking import Estimate, area, places, shares
+from patron.models.uplift_ranking import area, places, shares
 
 Flags = NDArray[np.bool_]
 
@@ -29,13 +29,6 @@ def qini(effect: Numbers, treatment: Flags, outcome: Numbers, propensity: Number
     weight = counted(propensity, outcome)
     perfect = area(np.where(treatment, outcome, -outcome), treatment, outcome, weight).value
     return area(effect, treatment, outcome, weight).value / perfect if perfect > 0 else float("nan")
-
-
-def qini_area(
-    effect: Numbers, treatment: Flags, outcome: Numbers, propensity: Numbers | None = None
-) -> Estimate:
-    """The area itself, in outcome a customer, with its standard error."""
-    return area(effect, treatment, outcome, counted(propensity, outcome))
 
 
 def uplift_at(
@@ -80,26 +73,6 @@ def _reached(effect: Numbers, arm: Flags, outcome: Numbers, weight: Numbers, at:
     across = np.append(0.0, np.cumsum(np.bincount(group, share)))
     up = np.append(0.0, np.cumsum(np.bincount(group, share * outcome[arm])))
     return np.interp(at, across, up)
-
-
-def targeting_gain(
-    effect: Numbers,
-    treatment: Flags,
-    outcome: Numbers,
-    propensity: Numbers | None = None,
-    cost: float = 0.0,
-) -> Estimate:
-    """What treating whoever is predicted to gain more than `cost` adds, less the cost; a customer of all.
-
-    By inverse propensities within each arm: treating nobody is worth 0. Outcome and cost are of one unit.
-    """
-    weight, chosen = counted(propensity, outcome), effect > cost
-    found, parts = 0.0, np.zeros(len(outcome))
-    for arm, sign, paid in ((treatment, 1, cost), (~treatment, -1, 0.0)):
-        share, gained = shares(weight, arm), chosen * (outcome - paid)
-        mean = float(share @ gained)
-        found, parts = found + sign * mean, parts + sign * share * (gained - mean)
-    return Estimate(found, float(np.sqrt((parts**2).sum())), parts)
 
 
 def counted(propensity: Numbers | None, outcome: Numbers) -> Numbers:

@@ -74,10 +74,3 @@ def draw(propensities: Numbers, rng: np.random.Generator) -> int:
     edges = np.cumsum(propensities)
     found = int(np.searchsorted(edges, rng.random() * edges[-1], side="right"))
     return min(found, len(edges) - 1)
-
-
-def draw_each(propensities: Numbers, rng: np.random.Generator) -> NDArray[np.int64]:
-    """One arm a row, by the row's propensities: (n, arms) -> (n,)."""
-    edges = np.cumsum(propensities, axis=1)
-    found = (edges <= rng.random((len(edges), 1)) * edges[:, -1:]).sum(axis=1)
-    return np.asarray(np.minimum(found, edges.shape[1] - 1), dtype=np.int64)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from patron.offers.exploration import draw, draw_each, propensities, thompson_shares
+from patron.offers.exploration import draw, propensities, thompson_shares
 from patron.offers.terms import OfferTerms
 from tests.patron.models.offer_shop import CUSTOMERS, OFFERS, log, policy
 
@@ -108,16 +108,10 @@ class TestDrawing:
         assert_true(chances[rows], shown)
         assert [each.propensity for each in decisions] == chances[rows, shown].tolist()
 
-    def test_drawing_all_rows_at_once_is_as_true(self):
-        rng = np.random.default_rng(1)
-        logged = rng.dirichlet(np.full(5, 0.5), size=DECISIONS)
-        assert_true(logged, draw_each(logged, rng))
-
     def test_an_arm_without_a_chance_is_never_drawn(self):
         rng = np.random.default_rng(0)
         chances = floats(0, 0.5, 0, 0.5, 0)
         assert {draw(chances, rng) for _ in range(2000)} == {1, 3}
-        assert set(draw_each(np.tile(chances, (2000, 1)), rng).tolist()) == {1, 3}
 
 
 def assert_true(logged: np.ndarray, shown: np.ndarray) -> None:
