@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from copy import copy
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
@@ -134,7 +134,9 @@ def test_what_may_still_be_taken_up_is_not_known_yet(job):
     """Whether it was comes without a time: a campaign that outlasts the cutoff would leak its outcome."""
     references = list(job.open().references)
     places = job.exposures.ended(None, job.test)
-    now, later = (job.exposures.log(places, references, each) for each in (job.test, job.cutoff))
-    still = job.exposures.at[places] + 42 * 86_400 > job.test.timestamp()
+    shown = job.exposures.at[places]
+    moment = datetime.fromtimestamp(shown.max(), UTC) + timedelta(days=35)
+    now, later = (job.exposures.log(places, references, each) for each in (moment, job.cutoff))
+    still = shown + 42 * 86_400 > moment.timestamp()
     assert 0 < still.sum() < len(still)
     assert np.array_equal(np.isnan(now.converted), still) and not np.isnan(later.converted).any()
